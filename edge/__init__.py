@@ -1,0 +1,1 @@
+"""The agent on the device. Standard library and paho-mqtt only."""

@@ -1,0 +1,1 @@
+"""Devices whose faults are known in advance, so that every claim about detection can be measured."""

@@ -1,0 +1,1 @@
+"""The embedded NATS server: configuration, supervision, device credentials and topic permissions."""

@@ -1,0 +1,1 @@
+"""Ways to write to a contact: adapters behind ports.Channel."""

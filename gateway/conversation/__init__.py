@@ -1,0 +1,1 @@
+"""What a reply means, what to answer, when to hand over. Pure."""

@@ -1,0 +1,1 @@
+"""Where tickets live: adapters behind ports.TicketDesk."""

@@ -1,0 +1,1 @@
+"""Detectors over whole fleets: blocks in, scores and episodes out. Pure."""

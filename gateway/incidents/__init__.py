@@ -1,0 +1,1 @@
+"""Folding alerts into incidents: one cause, one incident. Pure."""

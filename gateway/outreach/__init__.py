@@ -1,0 +1,1 @@
+"""May it be sent now, what it says, in whose language. Pure."""

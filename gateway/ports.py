@@ -1,0 +1,120 @@
+"""The ports: what the gateway asks of the world. A Protocol exists only where two real implementations do.
+
+The meaning of each port is its contract test in `tests/contract/`, which every implementation passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.model import Block, DeviceId, Floats, Integers, Message, Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One MQTT message as the broker handed it over; `token` is the source's own, for `ack`."""
+
+    topic: str
+    payload: bytes
+    token: object
+
+
+@dataclass(frozen=True, slots=True)
+class BatchKey:
+    """Names a batch for ever: (device, boot, seq)."""
+
+    device: int  # device number
+    boot: int
+    seq: int
+
+
+class TelemetrySource(Protocol):
+    """Where deliveries come from: `sources.mqtt`, `sources.jetstream`. At-least-once, any order.
+
+    - `windows()` yields lists of deliveries until cancelled, each closed at `size` or after `linger_s`, whichever is
+      first, and reconnects by itself;
+    - what was yielded but not acknowledged is yielded again after a reconnect or a restart;
+    - at most `inflight` deliveries are unacknowledged at once, so a slow gateway slows the broker.
+    """
+
+    inflight: int
+
+    def windows(self, *, size: int, linger_s: float) -> AsyncIterator[list[Delivery]]: ...
+
+    async def ack(self, deliveries: Sequence[Delivery]) -> None: ...
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """Send to devices (marks, desired configuration, commands), QoS 1; waits for the broker's word."""
+        ...
+
+
+class SeriesStore(Protocol):
+    """Where samples and log lines rest: `stores.duckdb`, `stores.influx`. Methods block: call through `to_thread`.
+
+    - `append` is one transaction: samples, log lines and batch keys together, or nothing;
+    - a batch whose key is there already adds nothing; the order of appends does not matter;
+    - reads see every append that returned.
+    """
+
+    def seen(self, keys: Sequence[BatchKey]) -> set[BatchKey]:
+        """Which of the keys are stored already."""
+        ...
+
+    def append(self, block: Block, keys: Sequence[BatchKey]) -> None:
+        """Commit one window. Raises TryLater (`store_busy`, `store_full`, `store_away`); then nothing was written."""
+        ...
+
+    def last_window(self) -> int:
+        """The highest committed window number; 0 where there is none."""
+        ...
+
+    def since(self, window: int) -> Iterator[Block]:
+        """Blocks with a higher window number, in order, as they were committed."""
+        ...
+
+    def range(self, series: int, start_ms: int, end_ms: int, *, limit: int = 0) -> tuple[Integers, Floats]:
+        """(t_ms, value) of one series in [start, end), by time; thinned to about `limit` by min/max buckets if > 0."""
+        ...
+
+    def last(self, series: Sequence[int]) -> tuple[Integers, Floats]:
+        """Newest (t_ms, value) of each series; t_ms -1 and NaN where there is none."""
+        ...
+
+    def logs(self, device: int, start_ms: int, end_ms: int, *, limit: int = 200) -> list[tuple[int, str, str, str]]:
+        """Newest `limit` log lines of a device in [start, end): (t_ms, severity, source, text), oldest first."""
+        ...
+
+    def retain(self, now_ms: int) -> dict[str, int]:
+        """Apply roll-up and retention by class; rows removed by class."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Channel(Protocol):
+    """A way to write to a contact. Four ways to fail: TryLater, OutcomeUnknown, Undeliverable, ChannelDown."""
+
+    name: str
+
+    def send(self, message: Message, *, address: str) -> str:
+        """Hand the message over; the provider's id of it. Blocks."""
+        ...
+
+
+class TicketDesk(Protocol):
+    """Where tickets live. Every call is idempotent by our ticket id."""
+
+    name: str
+
+    def open(self, ticket: Ticket) -> str:
+        """The desk's own id of the ticket; the same id if it is there already."""
+        ...
+
+    def comment(self, ticket_id: str, *, comment_id: str, author: str, text: str) -> None: ...
+
+    def close(self, ticket_id: str, *, reason: str) -> None: ...
+
+
+__all__ = ["BatchKey", "Channel", "Delivery", "DeviceId", "SeriesStore", "TelemetrySource", "TicketDesk"]

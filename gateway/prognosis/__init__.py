@@ -1,0 +1,1 @@
+"""Time to a limit with an interval, and the probability of failure within a horizon. Pure."""

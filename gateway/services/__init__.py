@@ -1,0 +1,1 @@
+"""The imperative shell: receive, turn, dispatch, inbound, jobs, provision, replay."""

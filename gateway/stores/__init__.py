@@ -1,0 +1,1 @@
+"""Where samples and log lines rest: adapters behind ports.SeriesStore."""

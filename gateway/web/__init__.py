@@ -1,0 +1,1 @@
+"""HTTP API, provider webhooks, console for support staff, metrics."""
