@@ -41,9 +41,13 @@ class TelemetrySource(Protocol):
 
     inflight: int
 
-    def windows(self, *, size: int, linger_s: float) -> AsyncIterator[list[Delivery]]: ...
+    def windows(self, *, size: int, linger_s: float) -> AsyncIterator[list[Delivery]]:
+        """Windows of deliveries, for ever."""
+        ...
 
-    async def ack(self, deliveries: Sequence[Delivery]) -> None: ...
+    async def ack(self, deliveries: Sequence[Delivery]) -> None:
+        """Tell the broker that these are safe."""
+        ...
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Send to devices (marks, desired configuration, commands), QoS 1; waits for the broker's word."""
@@ -90,7 +94,9 @@ class SeriesStore(Protocol):
         """Apply roll-up and retention by class; rows removed by class."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Release files and connections; what was appended stays."""
+        ...
 
 
 class Channel(Protocol):
@@ -112,9 +118,13 @@ class TicketDesk(Protocol):
         """The desk's own id of the ticket; the same id if it is there already."""
         ...
 
-    def comment(self, ticket_id: str, *, comment_id: str, author: str, text: str) -> None: ...
+    def comment(self, ticket_id: str, *, comment_id: str, author: str, text: str) -> None:
+        """Add a comment; one that is there already is not added again."""
+        ...
 
-    def close(self, ticket_id: str, *, reason: str) -> None: ...
+    def close(self, ticket_id: str, *, reason: str) -> None:
+        """Close a ticket; closing a closed one changes nothing."""
+        ...
 
 
 __all__ = ["BatchKey", "Channel", "Delivery", "DeviceId", "SeriesStore", "TelemetrySource", "TicketDesk"]

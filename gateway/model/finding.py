@@ -1,4 +1,4 @@
-"""What the gateway concludes: episodes, forecasts, alerts, incidents, tickets. All values; all times event time in ms."""
+"""Episodes, forecasts, alerts, incidents, tickets: the conclusions of the gateway, as values. Times are event ms."""
 
 from __future__ import annotations
 
