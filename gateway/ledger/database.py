@@ -1,0 +1,120 @@
+"""How the ledger is opened, written and read: SQLite by default, PostgreSQL by URL.
+
+SQLite runs in WAL mode with foreign keys on. A write transaction takes SQLite's lock at its start (`BEGIN IMMEDIATE`),
+for one that began by reading fails at once, without waiting, when another writer was faster.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, Row, Table, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, OperationalError
+
+from gateway.errors import ConfigError
+
+BUSY_TIMEOUT_MS = 10_000  # longer than the longest turn's commit, shorter than a person's patience
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+Record = Row[Any]
+
+
+def canonical(value: object) -> str:
+    """The one JSON text of a value: keys sorted, no spaces, no escapes beyond the needed, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def connect(url: str) -> Engine:
+    """An engine for `sqlite:///path/ledger.db` or `postgresql://user:pass@host/name`; nothing is opened yet.
+
+    Raises:
+        ConfigError: `bad_ledger_url`: neither SQLite nor PostgreSQL.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as exc:
+        raise ConfigError("bad_ledger_url", "write sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME") from exc
+    match parsed.get_backend_name():
+        case "sqlite":
+            engine = create_engine(parsed, json_serializer=canonical)
+            event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "begin", _begin_sqlite)
+            return engine
+        case "postgresql":
+            return create_engine(
+                parsed.set(drivername="postgresql+psycopg"), json_serializer=canonical, pool_pre_ping=True
+            )
+        case other:
+            raise ConfigError("bad_ledger_url", f"{other}: the ledger is sqlite or postgresql")
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions are ours, not the driver's
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A write transaction: committed at the end, rolled back by any exception."""
+    with engine.execution_options(writes=True).connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A read transaction: one consistent view."""
+    with engine.connect() as connection, connection.begin():
+        yield connection
+
+
+def add_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
+    """Insert the rows whose unique keys are not there yet; leave the others as they are."""
+    if rows:
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        connection.execute(dialect.insert(table).on_conflict_do_nothing(), [dict(row) for row in rows])
+
+
+def put(connection: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
+    """Insert rows, or replace the given columns of those whose primary key is there. All rows have equal keys."""
+    if not rows:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    keys = [column.name for column in table.primary_key]
+    statement = dialect.insert(table)
+    changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=keys, set_=changed)
+        if changed
+        else statement.on_conflict_do_nothing(),
+        [dict(row) for row in rows],
+    )
+
+
+def migrate(engine: Engine, revision: str = "head") -> None:
+    """Bring the schema to `revision`; `base` empties it. Safe to call at every start.
+
+    Raises:
+        ConfigError: `ledger_away`: the database cannot be opened.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    try:
+        with writing(engine) as connection:
+            config.attributes["connection"] = connection
+            (command.downgrade if revision == "base" else command.upgrade)(config, revision)
+    except OperationalError as exc:
+        place = engine.url.render_as_string(hide_password=True)
+        raise ConfigError("ledger_away", f"{place} cannot be opened: {type(exc.orig).__name__}") from exc
