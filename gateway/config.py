@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
@@ -87,6 +88,7 @@ class LedgerSettings(_Section):
     """Where registry, customers and casework rest."""
 
     url: str = Field("", description="SQLAlchemy URL, as `postgresql+psycopg://...`; empty: SQLite in the data folder.")
+    password: SecretStr = Field(SecretStr(""), description="Password put into that URL; environment or file only.")
 
 
 class DetectSettings(_Section):
@@ -145,8 +147,11 @@ class Settings(_Section):
 
     @property
     def ledger_url(self) -> str:
-        """The ledger's URL; SQLite in the data folder by default."""
-        return self.ledger.url or f"sqlite:///{Path(self.data_dir) / 'ledger.sqlite'}"
+        """The ledger's URL, with its password; SQLite in the data folder by default."""
+        if not self.ledger.url:
+            return f"sqlite:///{Path(self.data_dir) / 'ledger.sqlite'}"
+        secret = quote(self.ledger.password.get_secret_value(), safe="")
+        return self.ledger.url.replace("@", f":{secret}@", 1) if secret else self.ledger.url
 
 
 def fields() -> Iterator[tuple[str, object, str, bool]]:

@@ -130,7 +130,7 @@ class Facts:
         day = self.now_ms - DAY_MS
         recent = self._births[self._births[:, 1] > day, 0]
         births = np.bincount(recent, minlength=self._first_ms.size).astype(np.float64)
-        return births - (self._first_ms > day)
+        return births - (self._first_ms > max(day, 0))
 
     def _age(self) -> Floats:
         self._grow()
