@@ -10,20 +10,21 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, Row, Table, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, Row, Table, create_engine, event, make_url, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, OperationalError
 
 from gateway.errors import ConfigError
+from gateway.ledger.tables import counters
 
 BUSY_TIMEOUT_MS = 10_000  # longer than the longest turn's commit, shorter than a person's patience
 MIGRATIONS = Path(__file__).parent / "migrations"
 
-Record = Row[Any]
+Record: TypeAlias = Row[*tuple[Any, ...]]
 
 
 def canonical(value: object) -> str:
@@ -101,6 +102,13 @@ def put(connection: Connection, table: Table, rows: Sequence[Mapping[str, object
         else statement.on_conflict_do_nothing(),
         [dict(row) for row in rows],
     )
+
+
+def take_numbers(connection: Connection, name: str, count: int = 1) -> int:
+    """The first of `count` numbers of a counter that starts at 1; no other transaction gets the same."""
+    add_new(connection, counters, [{"name": name, "value": 0}])
+    step = update(counters).where(counters.c.name == name).values(value=counters.c.value + count)
+    return int(connection.execute(step.returning(counters.c.value)).scalar_one()) - count + 1
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:

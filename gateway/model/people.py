@@ -27,6 +27,8 @@ class Contact:
     daily_cap: int = 3
     quiet_from: str = "20:00"  # local time from which only urgent messages go
     quiet_to: str = "09:00"
+    name: str = ""
+    unreachable: str = ""  # why this address can never be reached, as `not_mobile`; "" while it can
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,3 +55,6 @@ class Message:
     created_ms: int
     expires_ms: int  # after this moment it is not worth sending
     state: MessageState = "queued"
+    template: str = ""  # which text; "" for one a person wrote
+    due_ms: int = 0  # not to be tried before
+    reason: str = ""  # of the last hold, skip or failure: a stable code
