@@ -41,7 +41,7 @@ format: $(STAMP) ## format and fix what a program can
 	@$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
 
 docs: $(STAMP) ## make the references under docs/ again from the code
-	@$(BIN)/beforehand docs docs
+	@$(BIN)/python -m tests.project.reference
 
 bench: bench-ingest bench-edge bench-detection ## every benchmark
 

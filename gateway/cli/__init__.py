@@ -1,0 +1,1 @@
+"""The commands, by subject. Heavy modules are imported inside commands, so that `--help` answers at once."""
