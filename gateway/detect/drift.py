@@ -1,0 +1,102 @@
+"""Drift: a level that leaves its place slowly, over hours to weeks, each step too small to notice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from gateway.detect.detector import Detector, Samples, State
+from gateway.detect.tail import calibrated
+from gateway.model import Floats, Integers
+
+DAY_S = 86_400.0
+FAST_S, SLOW_S = 1.0 * DAY_S, 14.0 * DAY_S  # the fast mean spans a daily cycle, the slow one a fortnight
+BUCKET_S = 3_600.0  # CUSUM steps are hourly means: sampling faster adds no evidence about a drift of days
+SLACK = 0.5  # scales: Page's k for a shift of one scale
+WARMUP = 48  # hours
+MEMORY = 336.0  # hours: the spread of hourly means over a fortnight
+CAP = 1e3  # scales: a drift that is corrected is forgotten in CAP / SLACK hours at the latest
+
+RECORD = np.dtype(
+    [
+        *((name, np.float64) for name in ("fast", "slow", "span_s", "bucket_s", "bucket_sum")),
+        *((name, np.float32) for name in ("bucket_n", "scale", "buckets", "up", "down", "held")),
+    ]
+)
+
+
+def init(count: int) -> State:
+    """Nothing known."""
+    return {"drift": np.zeros(count, RECORD)}
+
+
+@njit(cache=True)
+def _close_bucket(m: Any) -> None:
+    """Take one hourly mean into the CUSUMs of a series."""
+    away = m.bucket_sum / m.bucket_n - m.slow
+    m.bucket_s = m.bucket_sum = m.bucket_n = 0.0
+    m.buckets += 1.0
+    spread = max(m.scale, 1e-3 * abs(m.slow), 1e-12)
+    bound = 4.0 * spread if m.buckets > 24.0 else np.inf
+    m.scale += (min(1.2533 * abs(away), bound) - m.scale) / min(m.buckets, MEMORY)
+    if m.buckets > WARMUP:
+        m.up = min(max(0.0, m.up + away / spread - SLACK), CAP)
+        m.down = min(max(0.0, m.down - away / spread - SLACK), CAP)
+        m.held = np.log1p(max(m.up, m.down))
+
+
+@njit(cache=True)
+def _drift(series: Integers, value: Floats, gap_s: Floats, memory: NDArray[Any]) -> Floats:
+    raw = np.full(value.size, np.nan)
+    for i in range(value.size):
+        x, m = value[i], memory[series[i]]
+        gap = gap_s[i]
+        if gap >= 0.0:
+            step = min(gap, BUCKET_S)  # a gap is no evidence that the value stayed
+            m.span_s += step
+            m.fast += (x - m.fast) * step / min(m.span_s + step, FAST_S)
+            m.slow += (x - m.slow) * step / min(m.span_s + step, SLOW_S)
+            m.bucket_s += gap
+        else:
+            m.fast = m.slow = x
+        m.bucket_sum += x
+        m.bucket_n += 1.0
+        if m.bucket_s >= BUCKET_S:
+            _close_bucket(m)
+        if m.buckets > WARMUP:
+            raw[i] = m.held
+    return raw
+
+
+def statistic(state: State, samples: Samples) -> Floats:
+    """(samples,) log(1 + the larger of two CUSUMs of hourly means against the mean of a fortnight, in scales).
+
+    Source: E. S. Page (1954), Continuous inspection schemes, Biometrika 41, 100-115.
+    """
+    raw: Floats = _drift(samples.series, samples.value, samples.gap_s, state["drift"])
+    return raw
+
+
+def per_day(state: State) -> Floats:
+    """(series,) slope in the metric's unit per day; NaN before a series has two days.
+
+    On a ramp an exponential mean of memory T lags by T, so the difference of two means over that of their memories is
+    the slope: C. C. Holt (1957, reprinted 2004), International Journal of Forecasting 20, 5-10.
+    """
+    m = state["drift"]
+    span = m["span_s"]
+    memory = np.minimum(span, SLOW_S) / 2.0
+    slow_lag = np.where(span >= 2.0 * SLOW_S, SLOW_S, memory)
+    lag_days = np.maximum(slow_lag - np.minimum(memory, FAST_S), 0.5 * DAY_S) / DAY_S
+    return np.where(span >= 2.0 * DAY_S, (m["fast"] - m["slow"]) / lag_days, np.nan)
+
+
+DRIFT = calibrated(
+    Detector(name="drift", finds="a level that leaves its place slowly", warmup=WARMUP, init=init, step=statistic),
+    statistic,
+    quantile=2.7,  # of independent normal hours: log(1 + 14)
+    excess=0.35,
+)

@@ -1,0 +1,85 @@
+"""Calibration: raw statistics of any detector on any series, onto one scale.
+
+A raw statistic means nothing by itself: 6 sigmas are routine on a spiky series and unheard of on a quiet one. Here each
+series learns the tail of its own statistic, and the score says how rare a value is there: at 1.0 a series of that pace
+raises one false alarm in `WEEKS` weeks. So one threshold serves a fleet, whatever the metric and the interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from gateway.detect.detector import Detector, Samples, State
+from gateway.model import Floats, Integers
+
+TAIL = 0.02  # share of samples above the tracked quantile: 98 % as in Siffer et al. (2017), section 4.4
+WEEKS = 8.0  # weeks between false alarms of one series and detector at score 1.0
+WEEK_S = 604_800.0
+PRIOR_WEIGHT = 4.0  # excesses that the prior of the mean excess counts for
+MEMORY = 4_000.0  # samples over which the tail forgets
+SEARCH = 30.0  # gain of the quantile search (Robbins and Monro, 1951), in mean excesses
+CEILING = 8.0  # mean excesses up to which one excess teaches
+LEAST_WEIGHT = 0.01  # of the samples of a long run of excesses, so that a new regime is learned in weeks
+
+RECORD = np.dtype([("quantile", np.float32), ("excess", np.float32), ("count", np.float32), ("run", np.float32)])
+
+
+@njit(cache=True)
+def _calibrate(series: Integers, raw: Floats, interval_s: Floats, memory: NDArray[Any]) -> Floats:
+    scores = np.zeros(raw.size)
+    for i in range(raw.size):
+        x = raw[i]
+        if not x >= 0.0:  # NaN: the detector has no opinion yet
+            continue
+        m = memory[series[i]]
+        q, e = m.quantile, m.excess
+        interval = interval_s[i] if interval_s[i] > 0.0 else 60.0
+        target = np.log(max(WEEKS * WEEK_S / interval, 50.0))
+        m.count = min(m.count + 1.0, MEMORY)
+        gain = SEARCH * e / (m.count + 100.0)
+        over = x - q
+        if over > 0.0:
+            scores[i] = (over / e - np.log(TAIL)) / target
+            m.run += 1.0
+            weight = max(1.0 / m.run, LEAST_WEIGHT)  # a run of excesses is one event, not as many as it has samples
+            m.quantile = q + weight * gain * (1.0 - TAIL)
+            m.excess = e + weight * (min(over, CEILING * e) - e) / (PRIOR_WEIGHT + TAIL * m.count)
+        else:
+            scores[i] = x / max(q, 1e-9) * -np.log(TAIL) / target
+            m.run = 0.0
+            m.quantile = max(q - gain * TAIL, 0.0)
+    return scores
+
+
+def calibrated(
+    detector: Detector, raw: Callable[[State, Samples], Floats], *, quantile: float, excess: float
+) -> Detector:
+    """The detector with `raw` for its statistic, scored by each series' own exponential tail.
+
+    Args:
+        detector: whose `init` makes the state of `raw`; its `step` is replaced.
+        raw: the statistic, (samples,), at or over 0; NaN where there is no opinion yet.
+        quantile: the prior of the 98 % quantile of `raw`.
+        excess: the prior of the mean excess over it.
+
+    Source: peaks over threshold with the quantile tracked online: A. Siffer et al. (2017), Anomaly detection in
+    streams with extreme value theory, KDD; the exponential tail is their generalised Pareto at shape 0, and
+    statistics are passed in logarithms, which turns Pareto tails into exponential ones. Runs of excesses are
+    declustered: M. R. Leadbetter (1991), Statistics and Probability Letters 12, 357-362.
+    """
+
+    def init(count: int) -> State:
+        tail = np.zeros(count, RECORD)
+        tail["quantile"], tail["excess"] = quantile, excess
+        return detector.init(count) | {"tail": tail}
+
+    def step(state: State, samples: Samples) -> Floats:
+        scores: Floats = _calibrate(samples.series, raw(state, samples), samples.interval_s, state["tail"])
+        return scores
+
+    return Detector(name=detector.name, finds=detector.finds, warmup=detector.warmup, init=init, step=step)
