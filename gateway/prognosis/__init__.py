@@ -1,1 +1,5 @@
-"""Time to a limit with an interval, and the probability of failure within a horizon. Pure."""
+"""Time to a limit, probability of failure within a horizon, time left: calibrated, with intervals, or silent."""
+
+from gateway.prognosis.forecaster import Forecaster, ForecastSpec
+
+__all__ = ["ForecastSpec", "Forecaster"]

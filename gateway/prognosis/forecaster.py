@@ -1,0 +1,295 @@
+"""When a metric will reach its limit: `forecast.<name>_days_left`, `_days_low`, `_days_high`, `_risk_ratio`.
+
+The newest straight piece of each series (`gateway.prognosis.trend`) is extended to the limit. The interval is that of
+the first time at which level + slope t + noise, with the uncertainty of level and slope and the series' own wandering,
+reaches the limit. The forecaster says nothing (NaN) where the trend is not beyond doubt, where the data are old, or
+where it would have to look further ahead than it has seen behind; the rules then do not fire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student
+
+from gateway.model import Block, Flags, Floats, Forecast, Integers, Roster
+from gateway.prognosis import trend
+from gateway.prognosis.trend import DAY_MS
+
+CERTAIN = 0.999  # one-sided confidence that the slope is not nought
+BENT = 3.0  # curvature over its standard error from which it is believed
+REACH = 4.0  # how many times the days seen a forecast may look ahead; beyond it nothing was ever measured
+STALE_DAYS = 2.0  # and four buckets: a silent series has no forecast
+TAIL = 0.95  # each side of a 90 % interval
+
+Columns: TypeAlias = "dict[str, NDArray[Any]]"  # floats and integers
+
+
+class ForecastSpec(Protocol):
+    """What is asked of a series; the rule library's own record fits."""
+
+    @property
+    def name(self) -> str:
+        """What the facts are called after."""
+        ...
+
+    @property
+    def types(self) -> Sequence[str]:
+        """Product types it is about; empty means all."""
+        ...
+
+    @property
+    def metric(self) -> str:
+        """The series that is followed."""
+        ...
+
+    @property
+    def limit(self) -> float:
+        """In the metric's unit."""
+        ...
+
+    @property
+    def direction(self) -> str:
+        """How the metric moves towards the limit: `falling` or `rising`."""
+        ...
+
+
+def days_to_limit(line: Floats, limit: float, direction: str) -> Floats:
+    """Days from the newest point to the limit.
+
+    Args:
+        line: (series, trend.FIT).
+        limit: in the metric's unit.
+        direction: "falling" or "rising".
+
+    Returns:
+        (3, series) median, low and high of a 90 % interval; NaN where it is unknown, 0 where the limit is passed.
+
+    Source: E. C. Fieller (1954), Some problems in interval estimation, JRSS B 16, 175-185, with the variance of a
+    Wiener process with drift (W. Q. Meeker, L. A. Escobar (1998), Statistical Methods for Reliability Data, ch. 13).
+    """
+    sign = 1.0 if direction == "rising" else -1.0
+    away = sign * (limit - line[:, trend.LEVEL])
+    slope, curve = sign * line[:, trend.SLOPE], sign * line[:, trend.CURVE]
+    span, curve_error = line[:, trend.SPAN], line[:, trend.CURVE_ERROR]
+    level_variance, slope_variance, free = _uncertainty(line)
+    wander = line[:, trend.WANDER]
+    z = student.ppf(TAIL, free)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        bends = curve > BENT * curve_error  # towards the limit, ever faster
+        sure = slope > student.ppf(CERTAIN, free) * np.sqrt(slope_variance)
+        slope = np.where(bends, slope + curve * span / 2.0, slope)
+        away = np.where(bends, away - curve * span**2 / 12.0, away)  # a parabola ends that far above its line
+        # (away - slope t)^2 = z^2 (level_variance + wander t + slope_variance t^2), a quadratic in t.
+        a = slope**2 - z**2 * slope_variance
+        b = -2.0 * away * slope - z**2 * wander
+        root = np.sqrt(np.maximum(b**2 - 4.0 * a * (away**2 - z**2 * level_variance), 0.0))
+        low, high = (-b - root) / (2.0 * a), (-b + root) / (2.0 * a)
+        steep = _bent(away - z * np.sqrt(level_variance), slope + z * np.sqrt(slope_variance), curve + z * curve_error)
+        low = np.where(bends, np.minimum(low, steep), low)
+        days = np.stack([np.where(bends, _bent(away, slope, curve), away / slope), np.maximum(low, 0.0), high])
+        days[:, ~(sure & (a > 0.0) & (days[0] <= REACH * span))] = np.nan
+    days[:, away <= 0.0] = 0.0
+    return days
+
+
+def _uncertainty(line: Floats) -> tuple[Floats, Floats, Floats]:
+    """(series,) variance of the level, variance of the slope, degrees of freedom.
+
+    Theil-Sen has 91 % of the efficiency of least squares under normal noise (Sen 1968): factor 1.1. 6/5 and 2/15 are
+    the variances of slope and end level of a line fitted to a random walk over a unit span.
+    """
+    points, span = line[:, trend.POINTS], line[:, trend.SPAN]
+    white, wander = line[:, trend.NOISE] ** 2, line[:, trend.WANDER]
+    slope_variance = 1.1 * 12.0 * white / (points * span**2) + 6.0 / 5.0 * wander / span
+    level_variance = 1.1 * 4.0 * white / points + 2.0 / 15.0 * wander * span
+    step = wander * span / np.maximum(points - 1.0, 1.0)
+    share = step / np.maximum(step + 2.0 * white, 1e-300)  # of the variance of differences that is wandering
+    free = np.maximum(points - 4.0, 1.0) * (1.0 - share) + 4.0 * share  # wandering is told from 4 or 5 long lags only
+    return level_variance, slope_variance, free
+
+
+def risk_within(line: Floats, limit: float, direction: str, days: float) -> Floats:
+    """(series,) probability that the level is past the limit within so many days; NaN where no line is known.
+
+    Source: the first-passage time of a Wiener process with drift, by the level at the horizon and the reflection of the
+    wandering part (D. R. Cox, H. D. Miller (1965), The Theory of Stochastic Processes, 5.7).
+    """
+    sign = 1.0 if direction == "rising" else -1.0
+    away = sign * (limit - line[:, trend.LEVEL])
+    level_variance, slope_variance, free = _uncertainty(line)
+    spread = np.sqrt(level_variance + line[:, trend.WANDER] * days + slope_variance * days**2)
+    ahead = away - sign * line[:, trend.SLOPE] * days
+    return np.where(away <= 0.0, 1.0, student.sf(ahead / np.maximum(spread, 1e-300), free))
+
+
+def _bent(away: Floats, slope: Floats, curve: Floats) -> Floats:
+    """Days until slope t + curve t^2 / 2 has gone `away`; the root that does not cancel."""
+    return 2.0 * away / (slope + np.sqrt(np.maximum(slope**2 + 2.0 * curve * away, 0.0)))
+
+
+class Forecaster:
+    """Forecasts of a fleet, for each series that some spec names; `snapshot` and `restore` round-trip exactly."""
+
+    def __init__(self, specs: Sequence[ForecastSpec], *, horizon_days: float = 30.0) -> None:
+        self.specs = tuple(specs)
+        self.horizon_days = horizon_days  # of `_risk_ratio`
+        self._roster = Roster()
+        self._row_of = np.empty(0, np.int64)  # (series,) row, or -1
+        self._series = np.empty(0, np.int64)  # (rows,)
+        self._kept = trend.empty(0)
+        self._newest = np.empty(0, np.int64)  # (rows,) ms
+        self._dirty = np.empty(0, np.bool_)
+        self._line = np.empty((0, trend.FIT))
+        self._now_ms = 0
+
+    def advance(self, block: Block, roster: Roster, now_ms: int) -> None:
+        """Take one block in. Late samples count too: they correct the line, and raise nothing by themselves."""
+        self._roster, self._now_ms = roster, now_ms
+        self._grow(roster)
+        row = self._row_of[block.series]
+        mine = row >= 0
+        if mine.any():
+            row, t_ms, value = row[mine], block.t_ms[mine], block.value[mine]
+            np.maximum.at(self._newest, row, t_ms)
+            for scale in (0, 1):
+                trend.absorb(2 * row + scale, t_ms, value, self._kept, self._dirty)
+        dirty = np.flatnonzero(self._dirty)
+        if dirty.size:
+            trend.fit(dirty, self._kept, self._line)
+            self._dirty[:] = False
+
+    def column(self, name: str) -> Floats | None:
+        """(devices,) one fact, as `forecast.battery_days_left` or `trend.<metric>_per_day`; NaN where it is unknown.
+
+        None where no spec speaks of that name.
+        """
+        out = None
+        for spec in self.specs:
+            if f".{spec.name}_" not in name and f".{spec.metric}_" not in name:
+                continue
+            rows, device = self._rows_of(spec)
+            value = self._fact(name, spec, rows)
+            if value is not None:
+                out = np.full(len(self._roster.devices), np.nan) if out is None else out
+                out[device] = np.where(self._stale(rows, self._now_ms), np.nan, value)
+        return out
+
+    def _fact(self, name: str, spec: ForecastSpec, rows: Integers) -> Floats | None:
+        """(rows,) what `name` says of the series of a spec, or None where it is not about that spec."""
+        line, days = self._ahead(spec, rows, self._now_ms)
+        if name == f"trend.{spec.metric}_per_day":
+            return np.asarray(line[:, trend.SLOPE])
+        if name == f"forecast.{spec.name}_risk_ratio":
+            return risk_within(line, spec.limit, spec.direction, self.horizon_days)
+        for part, suffix in enumerate(("days_left", "days_low", "days_high")):
+            if name == f"forecast.{spec.name}_{suffix}":
+                return np.asarray(days[part])
+        return None
+
+    def forecasts(self, now_ms: int) -> tuple[Forecast, ...]:
+        """All forecasts that can be made at `now_ms`, by spec, then by device number."""
+        found = []
+        for spec in self.specs:
+            rows, device = self._rows_of(spec)
+            line, days = self._ahead(spec, rows, now_ms)
+            risk = risk_within(line, spec.limit, spec.direction, self.horizon_days)
+            for i in np.flatnonzero(np.isfinite(days[0])):
+                median, low, high = (int(now_ms + d * DAY_MS) for d in days[:, i])
+                found.append(
+                    Forecast(
+                        device_id=self._roster.devices[device[i]].device_id, name=spec.name, made_ms=now_ms,
+                        median_ms=median, low_ms=low, high_ms=high, limit=spec.limit, metric=spec.metric,
+                        risk_ratio=float(risk[i]), horizon_ms=int(self.horizon_days * DAY_MS),
+                        reason=_sentence(spec, line[i, trend.SLOPE], line[i, trend.SPAN], days[:, i]),
+                    )
+                )  # fmt: skip
+        return tuple(found)
+
+    def snapshot(self) -> Columns:
+        """All state as arrays; `restore` goes on from them exactly."""
+        return {
+            "series": self._series, "newest": self._newest, "line": self._line,
+            "now_ms": np.array([self._now_ms], np.int64), **self._kept._asdict(),
+        }  # fmt: skip
+
+    @classmethod
+    def restore(cls, specs: Sequence[ForecastSpec], snapshot: Columns, roster: Roster) -> Forecaster:
+        """A forecaster that goes on where `snapshot` was taken. A metric that only a new spec names starts afresh."""
+        new = cls(specs)
+        new._roster = roster
+        new._series = np.array(snapshot["series"], np.int64)
+        new._row_of = np.full(roster.series_count, -1, np.int64)
+        new._row_of[new._series] = np.arange(new._series.size)
+        new._kept = trend.Buckets(**{name: np.array(snapshot[name]) for name in trend.Buckets._fields})
+        new._newest = np.array(snapshot["newest"], np.int64)
+        new._line = np.array(snapshot["line"], np.float64)
+        new._dirty = np.zeros(2 * new._series.size, np.bool_)
+        new._now_ms = int(snapshot["now_ms"][0])
+        return new
+
+    def _grow(self, roster: Roster) -> None:
+        """Give rows to the series that came since the last block and that a spec names."""
+        more = roster.series_count - self._row_of.size
+        if not more and self._row_of.size:
+            return
+        self._row_of = np.concatenate([self._row_of, np.full(more, -1, np.int64)])
+        wanted = [n for n in (roster.metric_number(s.metric) for s in self.specs) if n is not None]
+        fresh = np.flatnonzero((self._row_of < 0) & np.isin(roster.series_metric[: self._row_of.size], wanted))
+        self._row_of[fresh] = self._series.size + np.arange(fresh.size)
+        self._series = np.concatenate([self._series, fresh])
+        self._kept = trend.joined(self._kept, trend.empty(fresh.size))
+        self._newest = np.concatenate([self._newest, np.full(fresh.size, -1, np.int64)])
+        self._dirty = np.concatenate([self._dirty, np.zeros(2 * fresh.size, np.bool_)])
+        self._line = np.concatenate([self._line, np.full((2 * fresh.size, trend.FIT), np.nan)])
+
+    def _rows_of(self, spec: ForecastSpec) -> tuple[Integers, Integers]:
+        """Rows that a spec is about, by device, and their device numbers."""
+        metric = self._roster.metric_number(spec.metric)
+        if metric is None or not self._series.size:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        device = self._roster.series_device[self._series]
+        mine: Flags = self._roster.series_metric[self._series] == metric
+        if spec.types:
+            fits = np.array([d.type in spec.types for d in self._roster.devices])
+            mine = mine & fits[device]
+        rows = np.flatnonzero(mine)
+        rows = rows[np.argsort(device[rows], kind="stable")]
+        return rows, device[rows]
+
+    def _ahead(self, spec: ForecastSpec, rows: Integers, now_ms: int) -> tuple[Floats, Floats]:
+        """(rows, FIT) line and (3, rows) days from `now_ms`, by the last days where they are sure it comes sooner.
+
+        A limit whose time has come is 0 days away, never less.
+        """
+        line = self._line[2 * rows]
+        days = self._days(line, spec, now_ms)
+        short = self._line[2 * rows + 1]
+        soon = self._days(short, spec, now_ms)
+        better = np.isfinite(soon[0]) & ~(days[1] <= soon[2])
+        days = np.where(better, soon, days)
+        days[:, self._stale(rows, now_ms)] = np.nan
+        return np.where((better | np.isnan(line[:, trend.SLOPE]))[:, None], short, line), days
+
+    def _days(self, line: Floats, spec: ForecastSpec, now_ms: int) -> Floats:
+        days = days_to_limit(line, spec.limit, spec.direction)
+        days -= np.where(days[0] > 0.0, (now_ms - line[:, trend.LAST]) / DAY_MS, 0.0)
+        return np.maximum(days, 0.0)
+
+    def _stale(self, rows: Integers, now_ms: int) -> Flags:
+        """(rows,) the series has been silent too long for a forecast."""
+        return np.asarray(now_ms - self._newest[rows] > np.maximum(STALE_DAYS * DAY_MS, 4 * self._kept.width[2 * rows]))
+
+
+def _sentence(spec: ForecastSpec, slope: float, span: float, days: Floats) -> str:
+    """What a support person reads."""
+    way = "climbs" if slope > 0 else "falls"
+    if days[0] == 0.0:
+        return f"{spec.metric} has reached its limit of {spec.limit:g}"
+    return (
+        f"{spec.metric} {way} by {abs(slope):.3g} a day, for {span:.0f} days now; at this pace it reaches "
+        f"{spec.limit:g} in {days[0]:.0f} days (90 % interval {days[1]:.0f} to {days[2]:.0f})"
+    )
