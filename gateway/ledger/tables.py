@@ -165,6 +165,7 @@ incidents = Table(
     Column("parent_id", Text, ForeignKey("incidents.incident_id"), index=True),
     _word("muted"),  # why it makes no ticket and no message: silence | maintenance | inhibited | storm | shared_cause
     _json("firing"),  # rules whose alert fires now
+    _number("version"),  # counts writes; a writer with an old view changes nothing
     Index("ix_incidents_state_opened_ms", "state", "opened_ms"),
 )
 Index(
@@ -281,6 +282,7 @@ messages = Table(
     _word("provider_id"),
     _number("provider_rank"),  # of the last status callback; callbacks never move it down
     _number("segments"),
+    Column("answers", Text),  # the incoming message an automatic reply answers
     Column("understanding", JSON),  # of an incoming message: intent, mood, language, confidence
     Index("ix_messages_state_due_ms", "state", "due_ms"),
     Index("ix_messages_contact_id_created_ms", "contact_id", "created_ms"),

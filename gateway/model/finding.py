@@ -87,8 +87,12 @@ class Incident:
     updated_ms: int
     resolved_ms: int | None = None
     reopened: int = 0
-    rules: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()  # every rule that ever fired in it
     parent_id: str | None = None
+    firing: tuple[str, ...] = ()  # rules firing now
+    quiet_ms: int | None = None  # since when none fires; None while one does
+    muted: str = ""  # why it makes no ticket and no message: silence, maintenance, inhibited, storm, shared_cause
+    version: int = 0  # counts writes, so that two writers cannot undo each other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,3 +111,4 @@ class Ticket:
     assignee: str | None = None
     outcome: Outcome | None = None
     evidence: Evidence = Evidence()
+    number: int = 0  # what people say; the ledger gives it when the ticket is written

@@ -57,4 +57,5 @@ class Message:
     state: MessageState = "queued"
     template: str = ""  # which text; "" for one a person wrote
     due_ms: int = 0  # not to be tried before
+    answers: str | None = None  # the incoming message this one replies to
     reason: str = ""  # of the last hold, skip or failure: a stable code

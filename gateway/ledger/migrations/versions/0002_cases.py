@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("parent_id", sa.Text(), nullable=True),
         sa.Column("muted", sa.Text(), server_default="", nullable=False),
         sa.Column("firing", sa.JSON(), nullable=False),
+        sa.Column("version", sa.Integer(), server_default="0", nullable=False),
         sa.ForeignKeyConstraint(["parent_id"], ["incidents.incident_id"], name=op.f("fk_incidents_parent_id")),
         sa.PrimaryKeyConstraint("incident_id", name=op.f("pk_incidents")),
     )
@@ -130,6 +131,7 @@ def upgrade() -> None:
         sa.Column("provider_id", sa.Text(), server_default="", nullable=False),
         sa.Column("provider_rank", sa.Integer(), server_default="0", nullable=False),
         sa.Column("segments", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("answers", sa.Text(), nullable=True),
         sa.Column("understanding", sa.JSON(), nullable=True),
         sa.ForeignKeyConstraint(["contact_id"], ["contacts.contact_id"], name=op.f("fk_messages_contact_id")),
         sa.ForeignKeyConstraint(["ticket_id"], ["tickets.ticket_id"], name=op.f("fk_messages_ticket_id")),
