@@ -135,6 +135,7 @@ ROUTER: dict[str, Metric] = {
     "wifi_channel_busy_ratio": _ratio("Wi-Fi channel busy"),
     "conntrack_used_ratio": _ratio("Connection table used"),
     "wan_drops_total": _total("Internet drops"),
+    "certificate_left_s": _seconds("Certificate lasts", low=-1e10),
 }
 
 HEAT_PUMP: dict[str, Metric] = {
@@ -152,6 +153,9 @@ HEAT_PUMP: dict[str, Metric] = {
     "subcooling_kelvin": Metric("kelvin", -100.0, 200.0, 3, "Subcooling"),
     "compressor_current_amperes": Metric("amperes", 0.0, 1000.0, 3, "Compressor current"),
     "compressor_speed_hertz": Metric("hertz", 0.0, 1000.0, 3, "Compressor speed"),
+    "compressor_vibration_meters_per_second_squared": Metric(
+        "meters_per_second_squared", 0.0, 1000.0, 3, "Compressor vibration"
+    ),
     "compressor_starts_total": _total("Compressor starts"),
     "power_watts": Metric("watts", 0.0, 1e6, 4, "Power taken"),
     "heat_output_watts": Metric("watts", -1e6, 1e6, 4, "Heat given"),

@@ -1,11 +1,11 @@
 """Everything but batches and commands: birth, death, the `stored` mark, desired and reported configuration.
 
     birth     {"v":1,"boot":7,"t":ms,"type":"router","model":"R2","hardware":"b","firmware":"2.4.1","config":3,
-               "reboot_reason":"watchdog","agent":"0.1.0","m":{"cpu_busy_ratio":"ratio"}}       retained
+               "reboot_reason":"watchdog","agent":"0.1.0","m":{"cpu_busy_ratio":"ratio"}}
     death     {"v":1,"boot":7} as the will; with "clean":1 when the agent stops on purpose
     stored    {"v":1,"r":[[boot,first seq,last seq],...]}: exactly these batches are in the store
-    desired   {"v":1,"config":4,"settings":{...}}                                               retained
-    reported  {"v":1,"config":4,"settings":{...},"refused":{"sample_s":"expected ..."}}         retained
+    desired   {"v":1,"config":4,"settings":{...}}         retained by the broker, so a device finds it when it comes
+    reported  {"v":1,"config":4,"settings":{...},"refused":{"sample_s":"expected ..."}}
 
 The `stored` mark lists what is stored rather than a high-water mark, for alarms and the newest batches go before the
 backlog and a bad batch must not hold up the others. The gateway builds it from the keys it has just committed or seen
