@@ -190,11 +190,13 @@ class Forecaster:
                 return np.asarray(days[part])
         return None
 
-    def forecasts(self, now_ms: int) -> tuple[Forecast, ...]:
-        """All forecasts that can be made at `now_ms`, by spec, then by device number."""
+    def forecasts(self, now_ms: int, *, only: int | None = None) -> tuple[Forecast, ...]:
+        """All forecasts that can be made at `now_ms`, by spec, then by device number; of device `only` where given."""
         found = []
         for spec in self.specs:
             rows, device = self._rows_of(spec)
+            if only is not None:
+                rows, device = rows[device == only], device[device == only]
             line, days = self._ahead(spec, rows, now_ms)
             risk = risk_within(line, spec.limit, spec.direction, self.horizon_days)
             for i in np.flatnonzero(np.isfinite(days[0])):

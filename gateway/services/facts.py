@@ -6,7 +6,8 @@ births, and what detection and prognosis know (`score.*`, `episode.*`, `forecast
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 import numpy as np
 
@@ -17,15 +18,15 @@ STALE_MS = 48 * 3_600_000
 
 DAY_MS = 86_400_000
 
-Column = Callable[[str], Floats | None]
+Column: TypeAlias = Callable[[str], Floats | None]
 
 
 class Facts:
     """Last values of a fleet, advanced block by block."""
 
-    def __init__(self, roster: Roster, sources: Sequence[Column] = ()) -> None:
+    def __init__(self, roster: Roster, sources: Mapping[str, Column] | None = None) -> None:
         self.roster = roster
-        self.sources = sources
+        self.sources = sources or {}  # first part of a dotted name -> who knows it
         self.now_ms = 0
         self._value = np.empty(0)
         self._t_ms = np.empty(0, np.int64)
@@ -54,10 +55,10 @@ class Facts:
 
     def column(self, name: str) -> Floats:
         """(devices,) values of a fact; all NaN where nothing of that name was ever seen."""
-        for source in self.sources:
-            column = source(name)
-            if column is not None:
-                return self._fit(column)
+        source = self.sources.get(name.partition(".")[0])
+        if source is not None:
+            known = source(name)
+            return np.full(len(self.roster.devices), np.nan) if known is None else self._fit(known)
         if name == "reboots_24h":
             return self._reboots()
         if name == "age_s":

@@ -75,6 +75,7 @@ def test_an_unknown_name_is_unknown_everywhere():
 
 
 def test_sources_are_asked_first_and_fitted_to_the_fleet():
-    facts = Facts(fleet(), [lambda name: np.array([1.5]) if name == "score.device" else None])
+    facts = Facts(fleet(), {"score": lambda name: np.array([1.5]) if name == "score.device" else None})
 
     np.testing.assert_array_equal(facts.column("score.device"), [1.5, np.nan, np.nan])
+    assert np.isnan(facts.column("score.unheard_of")).all()

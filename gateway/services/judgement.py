@@ -1,0 +1,167 @@
+"""From a committed block to what the rules say: facts, detectors, logs, forecasts and rules, advanced together.
+
+No clock, no disk, no ledger: live running, replay and benchmarks call the same `advance`, and the same blocks at the
+same times give the same transitions. Everything that must outlive a restart is in `snapshot`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.detect.engine import Engine, Findings
+from gateway.model import Alert, Block, Device, DeviceId, Episode, Evidence, LogLines, Roster
+from gateway.prognosis.forecaster import Forecaster
+from gateway.services.facts import Facts
+from rules import RuleSet, RuleState, Transition, evaluate
+
+Arrays = dict[str, NDArray[np.generic]]
+EPISODES_KEPT = 12  # of a device, newest first: what one ticket can show
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one advance came to."""
+
+    alerts: tuple[Alert, ...]  # firing and resolved; pending ones are nobody's business yet
+    findings: Findings
+
+
+class Judgement:
+    """All that is concluded about one fleet. One thread at a time."""
+
+    def __init__(self, roster: Roster, rules: RuleSet, *, held: Mapping[str, Arrays] | None = None) -> None:
+        self.roster = roster
+        self.rules = rules
+        held = held or {}
+        self.engine = Engine.restore(roster, held["engine"]) if "engine" in held else Engine(roster)  # type: ignore[arg-type]  # arrays of one snapshot have the types they were saved with
+        self.forecaster = (
+            Forecaster.restore(rules.forecasts, held["forecaster"], roster)  # type: ignore[arg-type]  # as above
+            if "forecaster" in held
+            else Forecaster(rules.forecasts)
+        )
+        self.state = RuleState.restore(held["rules"]) if "rules" in held else RuleState()
+        heads = ("score", "episode", "cohort", "silent_s")
+        self.facts = Facts(
+            roster,
+            dict.fromkeys(heads, self.engine.column)
+            | {"forecast": self.forecaster.column, "trend": self.forecaster.column},
+        )
+        self._episodes: dict[str, list[Episode]] = {}
+        if "facts" in held:
+            self.facts.restore(held["facts"])
+            self._episodes = _read_episodes(held["episodes"]["json"])
+
+    def advance(self, block: Block, now_ms: int) -> Verdict:
+        """Take one block in and judge the whole fleet at `now_ms`."""
+        self.facts.update(block, now_ms)
+        findings = self.engine.advance(block, now_ms)
+        self._keep(findings)
+        self.forecaster.advance(block, self.roster, now_ms)
+        types = [device.type for device in self.roster.devices]
+        self.state, transitions = evaluate(
+            self.rules, self.state, column=self.facts.column, device_type=types, now_ms=now_ms
+        )
+        return Verdict(tuple(self._alert(t) for t in transitions if t.state != "pending"), findings)
+
+    def tick(self, now_ms: int) -> Verdict:
+        """Judge again where nothing came: silence grows, and rules wait for time to pass."""
+        return self.advance(_nothing(now_ms), now_ms)
+
+    def evidence(self, device: Device, rule_name: str, *, log_tail: tuple[tuple[int, str, str], ...] = ()) -> Evidence:
+        """What a ticket of this device and rule shows."""
+        rule = self.rules.rule(rule_name)
+        value_of = self.value_of(device)
+        episodes = tuple(self._episodes.get(device.device_id, ())[:EPISODES_KEPT])
+        forecasts = self.forecaster.forecasts(self.facts.now_ms, only=device.number)
+        charts = rule.charts if rule else ()
+        why = [rule.explanation(value_of)] if rule else []
+        why += [f.reason for f in forecasts if f.metric in charts and f.reason]
+        why += [e.reason for e in episodes[:3] if e.reason and e.end_ms is None]
+        return Evidence(
+            facts=self.facts.newest(device.number),
+            episodes=episodes,
+            forecasts=forecasts,
+            charts=tuple(charts),
+            log_tail=log_tail,
+            firmware=device.firmware,
+            why=" ".join(dict.fromkeys(_sentence(w) for w in why)),
+        )
+
+    def value_of(self, device: Device) -> _Values:
+        """The facts of one device, by name."""
+        return _Values(self.facts, device.number)
+
+    def episodes(self, device_id: str) -> tuple[Episode, ...]:
+        """The newest episodes of a device, newest first."""
+        return tuple(self._episodes.get(device_id, ()))
+
+    def snapshot(self) -> dict[str, Arrays]:
+        """Everything that must outlive a restart, as named arrays by part."""
+        return {
+            "engine": dict(self.engine.snapshot()),
+            "forecaster": dict(self.forecaster.snapshot()),
+            "rules": dict(self.state.snapshot()),
+            "facts": dict(self.facts.snapshot()),
+            "episodes": {"json": _write_episodes(self._episodes)},
+        }
+
+    def _keep(self, findings: Findings) -> None:
+        for episode in (*findings.opened, *findings.changed, *findings.closed):
+            held = self._episodes.setdefault(episode.device_id, [])
+            key = (episode.metric, episode.detector, episode.onset_ms)
+            held[:] = [e for e in held if (e.metric, e.detector, e.onset_ms) != key]
+            held.insert(0, episode)
+            held.sort(key=lambda e: (e.end_ms is not None, -e.onset_ms, e.metric, e.detector))
+            del held[EPISODES_KEPT:]
+
+    def _alert(self, transition: Transition) -> Alert:
+        rule = self.rules.rule(transition.rule)
+        return Alert(
+            rule=transition.rule,
+            device_id=self.roster.devices[transition.device].device_id,
+            state=transition.state,
+            at_ms=transition.at_ms,
+            since_ms=transition.since_ms,
+            severity=rule.severity if rule else "warning",
+            value=None if np.isnan(transition.value) else transition.value,
+            cause=rule.cause if rule else "",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    facts: Facts
+    device: int
+
+    def __call__(self, name: str) -> float:
+        return float(self.facts.column(name)[self.device])
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if text.endswith((".", "!", "?")) else text + "."
+
+
+def _nothing(now_ms: int) -> Block:
+    empty = np.empty(0, np.int64)
+    return Block(
+        window=0, received_ms=now_ms, series=empty, t_ms=empty, value=np.empty(0), late=np.empty(0, np.bool_),
+        logs=LogLines.none(),
+    )  # fmt: skip
+
+
+def _write_episodes(held: Mapping[str, list[Episode]]) -> NDArray[np.generic]:
+    rows = [{name: getattr(e, name) for name in Episode.__slots__} for es in held.values() for e in es]
+    return np.frombuffer(json.dumps(rows).encode(), np.uint8)
+
+
+def _read_episodes(array: NDArray[np.generic]) -> dict[str, list[Episode]]:
+    held: dict[str, list[Episode]] = {}
+    for row in json.loads(array.tobytes()):
+        held.setdefault(DeviceId(row["device_id"]), []).append(Episode(**row))
+    return held
