@@ -38,9 +38,9 @@ class Judgement:
         self.roster = roster
         self.rules = rules
         held = held or {}
-        self.engine = Engine.restore(roster, held["engine"]) if "engine" in held else Engine(roster)  # type: ignore[arg-type]  # arrays of one snapshot have the types they were saved with
+        self.engine = Engine.restore(roster, held["engine"]) if "engine" in held else Engine(roster)
         self.forecaster = (
-            Forecaster.restore(rules.forecasts, held["forecaster"], roster)  # type: ignore[arg-type]  # as above
+            Forecaster.restore(rules.forecasts, held["forecaster"], roster)
             if "forecaster" in held
             else Forecaster(rules.forecasts)
         )
