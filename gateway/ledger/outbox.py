@@ -92,6 +92,16 @@ def answer_times(engine: Engine, contact_id: str, *, now_ms: int) -> tuple[int, 
     return _times(engine, messages.c.created_ms, contact_id, now_ms, messages.c.answers.is_not(None))
 
 
+def told(engine: Engine, ticket_id: str) -> tuple[str, ...]:
+    """Ids of the contacts whom a warning of the ticket has reached, or was handed over for."""
+    query = select(messages.c.contact_id).where(
+        messages.c.ticket_id == ticket_id, messages.c.direction == "out", messages.c.answers.is_(None)
+    )
+    query = query.where(messages.c.state.in_(("sent", "delivered")), messages.c.template != "").distinct()
+    with reading(engine) as connection:
+        return tuple(sorted(connection.execute(query).scalars()))
+
+
 def _times(engine: Engine, at: Any, contact_id: str, now_ms: int, kind: Any) -> tuple[int, ...]:
     query = select(at).where(messages.c.contact_id == contact_id, messages.c.direction == "out", kind)
     query = query.where(messages.c.state.in_(_GONE), at > now_ms - DAY_MS).order_by(at)

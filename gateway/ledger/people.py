@@ -75,6 +75,12 @@ def contacts_of(connection: Connection, customer_ids: Sequence[str]) -> dict[str
     return found
 
 
+def contacts_for(engine: Engine, customer_id: str) -> tuple[Contact, ...]:
+    """Contacts of one customer; none where there is no such customer."""
+    with reading(engine) as connection:
+        return contacts_of(connection, [customer_id]).get(customer_id, ())
+
+
 def find_contact(engine: Engine, contact_id: str) -> Contact:
     """One contact. Raises NotFound (`contact`)."""
     with reading(engine) as connection:
