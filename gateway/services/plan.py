@@ -6,7 +6,7 @@ from keys and time from the caller, so the same input gives the same outcome, by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
 
@@ -25,7 +25,7 @@ from gateway.model import (
     TicketStatus,
 )
 from gateway.outreach import Hold, Send, Texts, compose, decide
-from rules import Rule, RuleSet, Transition
+from rules import Rule
 
 DAY_MS = 86_400_000
 WARNING_LIVES_MS = 2 * DAY_MS  # a warning older than this has lost its point (judgement)
@@ -66,24 +66,6 @@ def rule_info(rule: Rule) -> RuleInfo:
         template=told.template if told else "",
         urgent=told.urgent if told else False,
         reach="record" if rule.ticket is None else "message" if told else "ticket",
-    )
-
-
-def to_alerts(transitions: Iterable[Transition], ruleset: RuleSet, devices: Sequence[Device]) -> tuple[Alert, ...]:
-    """Transitions of rules as alerts of devices; a rule that is no longer there resolves under its own name."""
-    by_name = {rule.alert: rule for rule in ruleset.rules}
-    return tuple(
-        Alert(
-            rule=t.rule,
-            device_id=devices[t.device].device_id,
-            state=t.state,
-            at_ms=t.at_ms,
-            since_ms=t.since_ms,
-            severity=by_name[t.rule].severity if t.rule in by_name else "warning",
-            value=t.value,
-            cause=by_name[t.rule].cause if t.rule in by_name else "",
-        )
-        for t in transitions
     )
 
 
@@ -182,14 +164,15 @@ class _Plan:
         self.tickets.append(ticket)
         self._event(ticket.ticket_id, "opened", ticket.title, key=f"{ticket.ticket_id}:opened")
         if device is not None and rule.reach == "message":
-            self._write(rule, incident, ticket.ticket_id, device, ticket.evidence)
+            self._write(rule, incident, ticket.ticket_id, device, evidence=ticket.evidence)
 
     def _worsened(self, incident: Incident, ticket_id: str, name: str) -> None:
         """Another rule fires in an incident that has its ticket."""
         self._event(ticket_id, "incident", f"{words(name)}.", key=f"{incident.incident_id}:rule:{name}")
         rule, device = self.casework.rules.get(name), self.casework.device(incident.device_id)
         if rule is not None and device is not None and rule.reach == "message":
-            self._write(rule, incident, ticket_id, device, self.evidence_of(device.device_id, name))
+            evidence = self.evidence_of(device.device_id, name)
+            self._write(rule, incident, ticket_id, device, evidence=evidence)
 
     def _leading(self, incident: Incident) -> RuleInfo | None:
         """The firing rule that carries furthest: to a message, then to a ticket; then the most severe."""
@@ -211,6 +194,7 @@ class _Plan:
         incident: Incident,
         ticket_id: str,
         device: Device,
+        *,
         evidence: Evidence,
         only: Container[str] | None = None,
     ) -> None:
@@ -249,7 +233,9 @@ class _Plan:
         self._tell(ticket_id, incident, f"recovered-{incident.reopened}", "The device has recovered.", "solved")
         told, device = self.people.told(ticket_id), self.casework.device(incident.device_id)
         if told and device is not None:
-            self._write(RuleInfo(name="", template=RECOVERED), incident, ticket_id, device, Evidence(), only=told)
+            self._write(
+                RuleInfo(name="", template=RECOVERED), incident, ticket_id, device, evidence=Evidence(), only=told
+            )
 
     def _tell(self, ticket_id: str, incident: Incident, key: str, text: str, status: TicketStatus) -> None:
         self.statuses.append((ticket_id, status))
