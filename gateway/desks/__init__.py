@@ -1,1 +1,5 @@
-"""Where tickets live: adapters behind ports.TicketDesk."""
+"""Systems that hold tickets."""
+
+from gateway.desks.builtin import BuiltinDesk, TicketBook
+
+__all__ = ["BuiltinDesk", "TicketBook"]
