@@ -1,0 +1,85 @@
+"""What a reply means: a deterministic layer that is right or silent. What it does not know, a person reads.
+
+Order: opt-out words, opt-in, help; danger; a numbered answer to what was last offered; words for the answers; thanks.
+Providers' own opt-out words are English; ours hold the other languages we write in, and free-text revocation.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from gateway.conversation.phrase import (
+    ANGRY,
+    ANSWERS,
+    DANGER,
+    HELP,
+    NO_DANGER,
+    REVOKED,
+    START,
+    STOP,
+    THANKS,
+    WORRIED,
+)
+
+Intent: TypeAlias = Literal["stop", "start", "help", "urgent", "answer", "thanks", "unknown"]
+Mood: TypeAlias = Literal["calm", "worried", "angry"]
+
+NUMBERED = re.compile(r"^\D{0,3}([1-9])\D{0,3}$")
+FULL_WIDTH = str.maketrans("①②③④⑤⑥⑦⑧⑨一二三", "123456789123")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Understanding:
+    """What one incoming message means. `answer` is one of those offered, or of the words known for them."""
+
+    intent: Intent
+    answer: str = ""  # fixed | broken | call | fine | later
+    mood: Mood = "calm"
+    language: str = ""  # by script: "zh", or "" where the script says nothing
+    reason: str = ""  # which layer knew
+
+
+def understand(text: str, offered: Sequence[str] = ()) -> Understanding:
+    """What a message means.
+
+    Args:
+        text: as it came.
+        offered: the answers our last message offered, in order of their numbers.
+    """
+    folded = unicodedata.normalize("NFKC", text.translate(FULL_WIDTH)).strip().casefold().replace("’", "'")
+    bare = re.sub(r"^\W+|\W+$", "", folded)
+    mood: Mood = "angry" if ANGRY.search(folded) or _shouts(text) else "worried" if WORRIED.search(folded) else "calm"
+    language = "zh" if re.search(r"[\u4e00-\u9fff]", text) else ""
+
+    def meaning(intent: Intent, reason: str, answer: str = "") -> Understanding:
+        return Understanding(intent=intent, answer=answer, mood=mood, language=language, reason=reason)
+
+    if known := _keyword(bare, folded):
+        return meaning(known, "keyword")
+    if DANGER.search(folded) and not NO_DANGER.search(folded):
+        return meaning("urgent", "danger_word")
+    if (number := NUMBERED.match(folded)) and int(number[1]) <= len(offered):
+        return meaning("answer", "numbered", offered[int(number[1]) - 1])
+    for answer, pattern in ANSWERS.items():
+        if pattern.search(folded):
+            return meaning("answer", "words", answer)
+    if THANKS.fullmatch(folded):
+        return meaning("thanks", "words")
+    return meaning("unknown", "nothing_known")
+
+
+def _keyword(bare: str, folded: str) -> Intent | None:
+    if bare in STOP or REVOKED.search(folded):
+        return "stop"
+    if bare in START:
+        return "start"
+    return "help" if bare in HELP else None
+
+
+def _shouts(text: str) -> bool:
+    letters = [char for char in text if char.isalpha()]
+    return len(letters) >= 12 and sum(char.isupper() for char in letters) / len(letters) > 0.8
