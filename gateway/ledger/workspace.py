@@ -112,6 +112,12 @@ def ticket(connection: Connection, number: int) -> Record:
     return row
 
 
+def ticket_types(connection: Connection) -> Sequence[str]:
+    """Product types that have tickets."""
+    query = select(devices.c.type).join(tickets, tickets.c.device_id == devices.c.device_id).distinct()
+    return connection.execute(query.order_by(devices.c.type)).scalars().all()
+
+
 def queue_counts(connection: Connection, login: str) -> dict[str, int]:
     """How many tickets each queue holds."""
     counted = {
@@ -167,6 +173,10 @@ def customer_page(connection: Connection, *, text: str = "", limit: int = 50, of
         count(tickets, tickets.c.status.in_(OPEN_TICKET)).label("open_tickets"),
         count(contacts).label("contacts"),
         count(contacts, contacts.c.opted_out.is_(True)).label("opted_out"),
+        select(func.min(contacts.c.language))
+        .where(contacts.c.customer_id == customers.c.customer_id)
+        .scalar_subquery()
+        .label("languages"),
         last.label("last_ms"),
     )
     where = []
@@ -239,6 +249,16 @@ def phones(connection: Connection, *, text: str = "", limit: int = 100) -> Seque
         fields = (customers.c.name, contacts.c.name, contacts.c.address)
         query = query.where(or_(*(field.icontains(needle, autoescape=True) for field in fields)))
     return connection.execute(query).all()
+
+
+def phone(connection: Connection, contact_id: str) -> Record | None:
+    """One contact with `customer`; None where it is unknown."""
+    query = (
+        select(contacts, customers.c.name.label("customer"))
+        .join(customers, customers.c.customer_id == contacts.c.customer_id)
+        .where(contacts.c.contact_id == contact_id)
+    )
+    return connection.execute(query).one_or_none()
 
 
 SHOWN = ("sent", "delivered", "received")

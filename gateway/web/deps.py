@@ -1,0 +1,87 @@
+"""What the console needs of the rest of the gateway, handed in by the composition root. Nothing here is global."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, Protocol, TypeAlias, cast
+
+from fastapi import Depends, Request
+from sqlalchemy import Engine
+
+from gateway.config import WebSettings
+from gateway.model import Episode, Forecast, Roster
+from gateway.ports import SeriesStore
+from gateway.selfwatch import Watch
+from gateway.web.hub import Hub
+from gateway.web.throttle import Throttle
+
+PartState: TypeAlias = Literal["ok", "degraded", "down"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One part of the gateway on the page of system health: the broker, a store, the ledger, a channel."""
+
+    name: str
+    state: PartState
+    detail: str = ""  # one sentence: what it is, or what is wrong and the way out
+    numbers: tuple[tuple[str, str], ...] = ()  # (label, value as text)
+    needed: bool = True  # whether the gateway is unready (`/readyz`) while it is down
+
+
+class Replies(Protocol):
+    """Takes what customers and the provider say; `services.inbound` does it. May raise GatewayError."""
+
+    def say(self, contact_id: str, text: str) -> None:
+        """A contact writes from the phones page, as though by SMS."""
+        ...
+
+    def twilio_inbound(self, url: str, params: Mapping[str, str], signature: str) -> str:
+        """Twilio hands an SMS over; the TwiML to answer with. Raises Refused `bad_signature`."""
+        ...
+
+    def twilio_status(self, url: str, params: Mapping[str, str], signature: str) -> None:
+        """Twilio tells what became of a message. Raises Refused `bad_signature`."""
+        ...
+
+
+def no_parts() -> Sequence[Part]:
+    """For a console without a gateway behind it."""
+    return ()
+
+
+def no_episodes(device_id: str) -> Sequence[Episode]:
+    """For a console without detection behind it: what tickets hold is shown all the same."""
+    return ()
+
+
+def no_forecasts(device_id: str) -> Sequence[Forecast]:
+    """For a console without prognosis behind it."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebDeps:
+    """All that pages and API routes use; reached through `Deps`."""
+
+    engine: Engine  # the ledger
+    store: SeriesStore
+    roster: Roster
+    hub: Hub
+    watch: Watch
+    now_ms: Callable[[], int]
+    replies: Replies
+    settings: WebSettings = field(default_factory=lambda: WebSettings.model_validate({}))
+    parts: Callable[[], Sequence[Part]] = no_parts
+    episodes: Callable[[str], Sequence[Episode]] = no_episodes  # of one device, open and recent
+    forecasts: Callable[[str], Sequence[Forecast]] = no_forecasts  # of one device, as they stand
+    phones: bool = True  # whether the console plays the customers' phones (no Twilio configured)
+    throttle: Throttle = field(default_factory=Throttle)
+
+
+def _deps(request: Request) -> WebDeps:
+    return cast("WebDeps", request.app.state.deps)
+
+
+Deps = Annotated[WebDeps, Depends(_deps)]

@@ -1,0 +1,32 @@
+"""System health: whether the gateway keeps up, what it dropped and why, its parts, jobs and outbox."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from gateway.ledger import workspace
+from gateway.ledger.database import reading
+from gateway.web import words
+from gateway.web.deps import Deps
+from gateway.web.pages.page import show
+from gateway.web.session import Viewer
+
+router = APIRouter(prefix="/system", include_in_schema=False)
+
+
+@router.get("")
+def system(request: Request, deps: Deps, who: Viewer) -> Response:
+    """Gauges, counters by reason, parts, jobs, outbox and dead letters."""
+    with reading(deps.engine) as connection:
+        jobs = workspace.jobs(connection)
+        outbox = workspace.outbox_counts(connection)
+        held = workspace.held_messages(connection, limit=20)
+        dead = workspace.dead_letter_counts(connection)
+    counts = sorted(dict(deps.watch.counts).items())
+    gauges = [(name, words.title(name), words.amount(value, name)) for name, value in sorted(deps.watch.gauges.items())]
+    return show(
+        request, deps, who, "system.html", gauges=gauges, parts=deps.parts(), jobs=jobs, outbox=outbox, held=held,
+        dead=dead, problems=list(deps.watch.problems.values()),
+        totals=[(name, count) for (name, reason), count in counts if not reason],
+        reasons=[(name, reason, count) for (name, reason), count in counts if reason],
+    )  # fmt: skip

@@ -1,0 +1,126 @@
+"""Templates: the environment with its filters, and the answer that is a page."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from fastapi import Request, Response
+from fastapi.templating import Jinja2Templates
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from gateway.web import words
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+LOOK = {"critical": "bad", "warning": "warn", "offline": "off", "ok": "ok"}
+HEALTH_WORD = {"critical": "Critical", "warning": "Warning", "offline": "Offline", "ok": "Healthy"}
+STATUS_LOOK = {"new": "accent", "open": "warn", "waiting": "", "solved": "ok", "closed": ""}
+PRIORITY_LOOK = {"urgent": "bad", "high": "warn", "normal": "", "low": ""}
+SEVERITY_LOOK = {"critical": "bad", "warning": "warn", "info": "accent", "error": "bad", "debug": ""}
+MESSAGE_LOOK = {"delivered": "ok", "failed": "bad", "undelivered": "bad", "unknown": "warn", "held": "warn"}
+
+
+def asset_versions() -> dict[str, str]:
+    """The first characters of each static file's SHA-256, so that browsers may keep a file for ever."""
+    return {
+        path.relative_to(STATIC).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:10]
+        for path in STATIC.rglob("*")
+        if path.is_file()
+    }
+
+
+def environment() -> Environment:
+    """The template environment: undefined names are errors, everything is escaped."""
+    env = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    versions = asset_versions()
+    env.filters |= {
+        "title_of": words.title, "amount": words.amount, "number": words.number, "stamp": words.stamp,
+        "span": words.span, "initials": initials, "mask": mask, "word": word, "clock": clock, "day": words.day,
+    }  # fmt: skip
+    env.globals |= {
+        "asset": lambda name: f"/static/{name}?v={versions[name]}",
+        "ago": ago,
+        "forecast_words": words.forecast_sentence,
+        "local_time": local_time,
+        "LOOK": LOOK,
+        "HEALTH_WORD": HEALTH_WORD,
+        "STATUS_LOOK": STATUS_LOOK,
+        "PRIORITY_LOOK": PRIORITY_LOOK,
+        "SEVERITY_LOOK": SEVERITY_LOOK,
+        "MESSAGE_LOOK": MESSAGE_LOOK,
+    }
+    return env
+
+
+def ago(ms: int | None, now_ms: int) -> Markup:
+    """A moment as `<time>`: relative text, the full stamp on hover; the page keeps it current."""
+    if not ms or ms <= 0:
+        return Markup('<span class="soft">never</span>')
+    iso = datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds")
+    text, full = escape(words.ago(ms, now_ms)), escape(words.stamp(ms))
+    return Markup(f'<time datetime="{iso}" data-ms="{int(ms)}" title="{full}">{text}</time>')  # noqa: S704 - escaped
+
+
+def clock(ms: int) -> str:
+    """Time of day in UTC, to the second, with the day: `24 Nov 20:43:10`."""
+    return f"{words.day(ms)} {words.moment(ms):%H:%M:%S}"
+
+
+def local_time(ms: int, zone: str | None) -> str:
+    """The time of day in a zone: `21:43`; "" where the zone is unknown."""
+    try:
+        return f"{words.moment(ms).astimezone(ZoneInfo(zone)):%H:%M}" if zone else ""
+    except (ZoneInfoNotFoundError, ValueError):
+        return ""
+
+
+def initials(name: str) -> str:
+    """Two letters for an avatar; one character of a Chinese name."""
+    parts = name.split()
+    if not parts:
+        return "?"
+    return (parts[0][:1] + (parts[-1][:1] if len(parts) > 1 else "")).upper()
+
+
+def mask(address: str) -> str:
+    """An address of which only the ends are readable: `+1•••••0123`."""
+    return address if len(address) < 7 else f"{address[:2]}•••••{address[-4:]}"
+
+
+def word(code: str | None) -> str:
+    """A code as words: `false_alarm` becomes `False alarm`, `BatteryWearingOut` becomes `Battery wearing out`."""
+    if not code:
+        return "–"
+    spaced = "".join(
+        f" {c.lower()}" if c.isupper() and i and not code[i - 1].isupper() else c for i, c in enumerate(code)
+    )
+    text = spaced.replace("_", " ").strip()
+    return text[:1].upper() + text[1:]
+
+
+def render(request: Request, name: str, /, status: int = 200, **context: object) -> Response:
+    """A page. `who` in the context is the signed-in user; without one the page has no frame."""
+    templates = cast("Jinja2Templates", request.app.state.templates)
+    theme = request.cookies.get("bf_theme", "")
+    shared: Mapping[str, object] = {
+        "now_ms": request.app.state.deps.now_ms(),
+        "theme": theme if theme in ("light", "dark") else "",
+        "who": None,
+        "counts": {},
+        "status": status,
+    }
+    response = templates.TemplateResponse(request, name, {**shared, **context}, status_code=status)
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,95 @@
+/* What every page does: live refreshes, times that stay current, light and dark, small conveniences of forms. */
+"use strict";
+
+(() => {
+  const root = document.documentElement;
+  const REFRESH_MS = 1200; // a busy fleet changes many times a second; one refresh of a part covers them all
+
+  /* ---- times ---- */
+  const span = (ms) => {
+    const min = ms / 60000, h = min / 60, d = h / 24;
+    if (min < 1.5) return `${Math.round(ms / 1000)} s`;
+    if (h < 1.5) return `${Math.round(min)} min`;
+    if (d < 1.5) return `${Math.round(h)} h`;
+    if (d < 100) return `${Math.round(d)} days`;
+    return d < 700 ? `${Math.round(d / 30.44)} months` : `${(d / 365.25).toFixed(1)} years`;
+  };
+  const tick = () => {
+    const now = Date.now();
+    for (const time of document.querySelectorAll("time[data-ms]")) {
+      const ms = Number(time.dataset.ms), gone = now - ms;
+      const text = Math.abs(gone) < 5000 ? "now" : gone > 0 ? `${span(gone)} ago` : `in ${span(-gone)}`;
+      if (time.textContent !== text) time.textContent = text;
+    }
+  };
+  setInterval(tick, 15000);
+
+  /* ---- live parts ---- */
+  const waiting = new Map();
+  const refresh = (part) => {
+    if (waiting.has(part) || document.hidden) { if (document.hidden) stale = true; return; }
+    waiting.set(part, setTimeout(() => {
+      waiting.delete(part);
+      if (part.isConnected) htmx.trigger(part, "live");
+    }, REFRESH_MS));
+  };
+  let stale = false;
+  const changed = (kind) => {
+    for (const part of document.querySelectorAll("[data-live]")) {
+      if (kind === "resync" || part.dataset.live.split(" ").includes(kind)) refresh(part);
+    }
+  };
+  const listen = () => {
+    const source = new EventSource("/events");
+    for (const kind of ["ticket", "incident", "message", "device", "system", "resync"]) {
+      source.addEventListener(kind, () => changed(kind));
+    }
+    source.onopen = () => { root.dataset.live = "on"; };
+    source.onerror = () => { root.dataset.live = "off"; };
+    window.addEventListener("pagehide", () => source.close());
+  };
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && stale) { stale = false; changed("resync"); }
+  });
+
+  /* ---- light and dark ---- */
+  document.addEventListener("click", (event) => {
+    const target = event.target instanceof Element ? event.target : null;
+    if (target?.closest("[data-theme-switch]")) {
+      const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+      root.dataset.theme = dark ? "light" : "dark";
+      document.cookie = `bf_theme=${root.dataset.theme}; path=/; max-age=31536000; samesite=lax`;
+      document.dispatchEvent(new Event("bf:theme"));
+    }
+    const say = target?.closest("[data-say]");
+    if (say) {
+      const form = say.closest("form");
+      form.elements.text.value = say.dataset.say;
+      form.requestSubmit();
+    }
+  });
+
+  /* ---- forms and scrolling ---- */
+  const toBottom = () => { for (const box of document.querySelectorAll("[data-bottom]")) box.scrollTop = box.scrollHeight; };
+  document.addEventListener("htmx:after:request", (event) => {
+    const form = event.target;
+    if (form instanceof HTMLFormElement && "clear" in form.dataset) for (const box of form.querySelectorAll("textarea, input[name=text]")) box.value = "";
+  });
+  document.addEventListener("htmx:after:swap", () => { tick(); toBottom(); });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "/" && !/^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement?.tagName ?? "")) {
+      const search = document.querySelector("input[type=search]");
+      if (search) { event.preventDefault(); search.focus(); }
+    }
+  });
+
+  document.addEventListener("DOMContentLoaded", () => {
+    tick();
+    toBottom();
+    for (const log of document.querySelectorAll(".log")) log.scrollTop = log.scrollHeight;
+    if (document.querySelector("[data-live]")) listen();
+    for (const part of document.querySelectorAll("[data-every]")) {
+      setInterval(() => refresh(document.getElementById(part.id) ?? part), 1000 * Number(part.dataset.every));
+    }
+  });
+})();

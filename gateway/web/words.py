@@ -1,0 +1,149 @@
+"""Numbers, times and forecasts as a support person reads them: "in about 12 days", "61 °C", "3 min ago"."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from edge.wire import METRICS
+
+MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
+
+SIGNS = {
+    "celsius": " °C", "volts": " V", "amperes": " A", "watts": " W", "dbm": " dBm", "db": " dB", "hertz": " Hz",
+    "rpm": " rpm", "pascals": " Pa", "joules": " J", "percent": " %", "s": " s", "seconds": " s", "ms": " ms",
+    "g": " g", "meters": " m", "bytes_per_second": "B/s", "bits_per_second": "bit/s", "mm_per_second": " mm/s",
+}  # fmt: skip
+_SUFFIXES = (*sorted(SIGNS, key=len, reverse=True), "bytes", "ratio", "total", "count")
+_SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def unit(metric: str) -> str:
+    """The unit a metric's name ends in; "" where it ends in none we know."""
+    if known := METRICS.get(metric):
+        return known.unit
+    return next((s for s in _SUFFIXES if metric.endswith(f"_{s}")), "")
+
+
+def title(metric: str) -> str:
+    """A metric, episode or forecast name for people, without its unit."""
+    if not metric:
+        return "Whole device"
+    if metric.startswith("log:"):
+        return "Log lines"
+    if known := METRICS.get(metric):
+        return known.title
+    base, ending = metric.rsplit(".", 1)[-1], unit(metric)
+    return base.removesuffix(f"_{ending}").replace("_", " ").capitalize()
+
+
+def sign(metric: str) -> str:
+    """The unit as written behind a number on an axis: `°C`, `%`, `B`."""
+    match unit(metric):
+        case "ratio":
+            return "%"
+        case "bytes":
+            return "B"
+        case "bytes_per_second":
+            return "B/s"
+        case other:
+            return SIGNS.get(other, "").strip()
+
+
+def number(value: float | None) -> str:
+    """Four significant digits at most, large numbers scaled; a dash for what is unknown."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    for scale, letter in _SCALES:
+        if abs(value) >= scale * 10:
+            return f"{value / scale:.3g} {letter}"
+    return f"{value:,.0f}" if value == round(value) else f"{value:.4g}"
+
+
+def amount(value: float | str | None, metric: str) -> str:
+    """A value with its unit, as `61.2 °C`, `8 %`, `1.42 GB`."""
+    if isinstance(value, str):
+        return value
+    if value is None or not math.isfinite(value):
+        return "–"
+    match unit(metric):
+        case "ratio":
+            return f"{value * 100:.3g} %"
+        case "bytes" | "bytes_per_second":
+            text = number(value)
+            return f"{text}{'' if text[-1].isalpha() else ' '}{sign(metric)}"
+        case "s" | "seconds" if abs(value) >= 120:
+            return span(value * 1000)
+        case other:
+            return number(value) + SIGNS.get(other, "")
+
+
+def span(ms: float) -> str:
+    """A length of time in its largest fitting unit: `45 s`, `12 min`, `3 h`, `9 days`."""
+    ms = abs(ms)
+    if ms < 90_000:
+        return f"{ms / 1000:.0f} s"
+    if ms < 90 * MINUTE_MS:
+        return f"{ms / MINUTE_MS:.0f} min"
+    if ms < 36 * HOUR_MS:
+        return f"{ms / HOUR_MS:.0f} h"
+    if ms < 100 * DAY_MS:
+        return f"{ms / DAY_MS:.0f} days"
+    return f"{ms / (30.44 * DAY_MS):.0f} months" if ms < 700 * DAY_MS else f"{ms / (365.25 * DAY_MS):.1f} years"
+
+
+def ago(ms: int | None, now_ms: int) -> str:
+    """A moment relative to now: `3 min ago`, `in 9 days`, `now`, `never`."""
+    if ms is None or ms <= 0:
+        return "never"
+    if abs(now_ms - ms) < 5_000:
+        return "now"
+    return f"{span(now_ms - ms)} ago" if ms < now_ms else f"in {span(ms - now_ms)}"
+
+
+def stamp(ms: int) -> str:
+    """A moment in UTC: `2026-11-24 20:43:10 UTC`."""
+    return f"{moment(ms):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def moment(ms: int) -> datetime:
+    """An aware datetime in UTC."""
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def day(ms: int) -> str:
+    """A calendar day in UTC: `6 Dec`."""
+    return f"{moment(ms).day} {moment(ms):%b}"
+
+
+def forecast_sentence(forecast: Mapping[str, object], now_ms: int) -> str:
+    """A forecast in words, with its interval; "" where it says nothing of time or risk."""
+    median, low, high, risk, horizon = (
+        _float(forecast.get(key)) for key in ("median_ms", "low_ms", "high_ms", "risk_ratio", "horizon_ms")
+    )
+    metric = str(forecast.get("metric") or "")
+    limit = _float(forecast.get("limit"))
+    what = title(metric or str(forecast.get("name") or "")).lower()
+    parts = []
+    if median is not None:
+        reaches = f"{what} reaches {amount(limit, metric)}" if limit is not None else f"{what} reaches its limit"
+        parts.append(_capital(f"{reaches} {_when(median, now_ms)}"))
+    if low is not None and high is not None:
+        parts.append(f"most likely between {day(int(low))} and {day(int(high))} (9 times in 10)")
+    if risk is not None:
+        within = f" within {span(horizon)}" if horizon else ""
+        parts.append(_capital(f"{risk * 100:.0f} in 100 devices like this one fail{within}"))
+    return "; ".join(parts) + "." if parts else ""
+
+
+def _when(ms: float, now_ms: int) -> str:
+    return f"in about {span(ms - now_ms)} ({day(int(ms))})" if ms > now_ms else "now"
+
+
+def _float(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
