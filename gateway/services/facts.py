@@ -24,8 +24,11 @@ Column: TypeAlias = Callable[[str], Floats | None]
 class Facts:
     """Last values of a fleet, advanced block by block."""
 
-    def __init__(self, roster: Roster, sources: Mapping[str, Column] | None = None) -> None:
+    def __init__(
+        self, roster: Roster, sources: Mapping[str, Column] | None = None, *, stale_ms: int = STALE_MS
+    ) -> None:
         self.roster = roster
+        self._stale_ms = stale_ms
         self.sources = sources or {}  # first part of a dotted name -> who knows it
         self.now_ms = 0
         self._value = np.empty(0)
@@ -71,7 +74,7 @@ class Facts:
         pairs = []
         for metric, (series, devices) in self._by_metric.items():
             at = np.flatnonzero(devices == device)
-            if at.size and self._t_ms[series[at[0]]] > self.now_ms - STALE_MS:
+            if at.size and self._t_ms[series[at[0]]] > self.now_ms - self._stale_ms:
                 pairs.append((self.roster.metrics[metric], float(self._value[series[at[0]]])))
         return tuple(sorted(pairs))
 
@@ -121,7 +124,7 @@ class Facts:
         number = self.roster.metric_number(name)
         if number is not None and number in self._by_metric:
             series, devices = self._by_metric[number]
-            known = self._t_ms[series] > self.now_ms - STALE_MS
+            known = self._t_ms[series] > self.now_ms - self._stale_ms
             column[devices[known]] = self._value[series[known]]
         return column
 

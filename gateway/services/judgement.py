@@ -13,13 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.detect.engine import Engine, Findings
+from gateway.detect.engine import SERIES_DETECTORS, Engine, EngineSettings, Findings
 from gateway.model import Alert, Block, Device, DeviceId, Episode, Evidence, LogLines, Roster
 from gateway.prognosis.forecaster import Forecaster
-from gateway.services.facts import Facts
+from gateway.services.facts import STALE_MS, Facts
 from rules import RuleSet, RuleState, Transition, evaluate
 
 Arrays = dict[str, NDArray[np.generic]]
+FOREVER_MS = 1 << 52
+CHANGE_DETECTORS = tuple(d for d in SERIES_DETECTORS if d.name not in ("stuck", "silence"))
 EPISODES_KEPT = 12  # of a device, newest first: what one ticket can show
 
 
@@ -34,22 +36,35 @@ class Verdict:
 class Judgement:
     """All that is concluded about one fleet. One thread at a time."""
 
-    def __init__(self, roster: Roster, rules: RuleSet, *, held: Mapping[str, Arrays] | None = None) -> None:
+    def __init__(
+        self,
+        roster: Roster,
+        rules: RuleSet,
+        *,
+        held: Mapping[str, Arrays] | None = None,
+        change_rows: bool = False,
+    ) -> None:
+        """Start, or go on from the parts of a snapshot.
+
+        `change_rows` says that devices send only what changed: then no silence is judged, and values never grow stale.
+        """
         self.roster = roster
         self.rules = rules
         held = held or {}
-        self.engine = Engine.restore(roster, held["engine"]) if "engine" in held else Engine(roster)
+        settings = EngineSettings(detectors=CHANGE_DETECTORS) if change_rows else EngineSettings()
+        self.engine = Engine.restore(roster, held["engine"], settings) if "engine" in held else Engine(roster, settings)
         self.forecaster = (
             Forecaster.restore(rules.forecasts, held["forecaster"], roster)
             if "forecaster" in held
             else Forecaster(rules.forecasts)
         )
         self.state = RuleState.restore(held["rules"]) if "rules" in held else RuleState()
-        heads = ("score", "episode", "cohort", "silent_s")
+        heads = ("score", "episode", "cohort") if change_rows else ("score", "episode", "cohort", "silent_s")
         self.facts = Facts(
             roster,
             dict.fromkeys(heads, self.engine.column)
             | {"forecast": self.forecaster.column, "trend": self.forecaster.column},
+            stale_ms=FOREVER_MS if change_rows else STALE_MS,
         )
         self._episodes: dict[str, list[Episode]] = {}
         if "facts" in held:

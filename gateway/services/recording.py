@@ -71,7 +71,13 @@ class Recording:
     roster: Roster
 
     def blocks(self) -> Iterator[Block]:
-        """All windows in event-time order, empty ones too, numbered from 1; `received_ms` is the window's end.
+        """The blocks of `windows`."""
+        return self.windows()[1]
+
+    def windows(self) -> tuple[int, Iterator[Block]]:
+        """How many windows there are, and the block of each.
+
+        All windows of event time come in order, empty ones too, numbered from 1; `received_ms` is the window's end.
 
         A device is born in the window of its first row.
 
@@ -91,9 +97,10 @@ class Recording:
         births = self._births(first, series, t_ms, logs)
         edges = np.searchsorted(window, np.arange(first, last + 2))
         log_edges = np.searchsorted(log_window, np.arange(first, last + 2))
-        for n in range(last - first + 1):
+
+        def block(n: int) -> Block:
             mine = slice(edges[n], edges[n + 1])
-            yield Block(
+            return Block(
                 window=n + 1,
                 received_ms=(first + n + 1) * self.window_ms,
                 series=series[mine],
@@ -103,6 +110,9 @@ class Recording:
                 logs=_cut(logs, int(log_edges[n]), int(log_edges[n + 1])),
                 births=births.get(n, ()),
             )
+
+        count = last - first + 1
+        return count, map(block, range(count))
 
     def failures(self) -> Occasions:
         """What failed and when: truth, to be told to learners only once its time has come."""

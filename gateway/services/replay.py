@@ -1,0 +1,132 @@
+"""Play a recorded fleet through the same path on event time, as fast as it can go: what would have been opened?
+
+A recording (`services.recording`) gives blocks in event-time order; each is one `Turn` on a ledger of its own in a
+temporary folder. No clock is read and no number is drawn, so the same recording gives the same tickets, byte for byte.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from gateway import ledger
+from gateway.ledger import caseview, registry
+from gateway.ledger.registry import NewDevice
+from gateway.model import Block, DeviceId, Ticket
+from gateway.outreach import load_texts
+from gateway.selfwatch import Watch
+from gateway.services.clock import FleetClock
+from gateway.services.judgement import Judgement
+from gateway.services.recording import Recording
+from gateway.services.turn import Turn
+from rules import RuleSet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """What a replay came to."""
+
+    name: str
+    source: str
+    devices: int
+    values: int
+    lines: int
+    start_ms: int
+    end_ms: int
+    tickets: tuple[Ticket, ...]  # by time, then device
+    causes: dict[str, str]  # ticket id -> cause
+
+    def as_json(self) -> dict[str, object]:
+        """The documented keys of `beforehand replay --json`."""
+        return {
+            "name": self.name,
+            "source": self.source,
+            "devices": self.devices,
+            "values": self.values,
+            "log_lines": self.lines,
+            "start_ms": self.start_ms,
+            "end_ms": self.end_ms,
+            "tickets": [
+                {
+                    "device": ticket.device_id,
+                    "t_ms": ticket.opened_ms,
+                    "cause": self.causes[ticket.ticket_id],
+                    "title": ticket.title,
+                    "priority": ticket.priority,
+                    "why": ticket.evidence.why,
+                    "forecast": [
+                        {
+                            "name": f.name,
+                            "median_ms": f.median_ms,
+                            "low_ms": f.low_ms,
+                            "high_ms": f.high_ms,
+                            "risk_ratio": f.risk_ratio,
+                        }
+                        for f in ticket.evidence.forecasts
+                    ],
+                }
+                for ticket in self.tickets
+            ],
+        }
+
+
+class EventClock(FleetClock):
+    """In a recording blocks come in order, so the block's own time is the fleet's time."""
+
+    def after(self, block: Block, wall_ms: int) -> int:
+        """The end of the block's window."""
+        self.now_ms = max(self.now_ms, block.received_ms)
+        return self.now_ms
+
+
+def replay(
+    recording: Recording, rules: RuleSet, *, progress: Callable[[float, int], None] = lambda _share, _now: None
+) -> Replayed:
+    """Play a recording. `progress` is told the share that is done and the event time.
+
+    Raises:
+        ConfigError: `recording_malformed`.
+    """
+    with tempfile.TemporaryDirectory(prefix="beforehand-replay-") as folder:
+        engine = ledger.connect(f"sqlite:///{Path(folder) / 'ledger.sqlite'}")
+        ledger.migrate(engine)
+        try:
+            return _play(recording, rules, engine, progress)
+        finally:
+            engine.dispose()
+
+
+def _play(recording: Recording, rules: RuleSet, engine: Engine, progress: Callable[[float, int], None]) -> Replayed:
+    roster = recording.roster
+    wanted = [
+        NewDevice(
+            device_id=DeviceId(d.device_id), type=d.type, model=d.model, hardware=d.hardware, firmware=d.firmware,
+            zone=d.zone, site=d.site,
+        )
+        for d in roster.devices
+    ]  # fmt: skip
+    registry.add_devices(engine, wanted, now_ms=0)
+    turn = Turn(
+        ledger=engine, roster=roster, store=None, texts=load_texts(), watch=Watch(),
+        judgement=Judgement(roster, rules, change_rows=recording.change_rows),
+    )  # fmt: skip
+    turn.clock = EventClock(roster)
+    values = lines = start_ms = end_ms = 0
+    count, blocks = recording.windows()
+    for done, block in enumerate(blocks, start=1):
+        start_ms = start_ms or block.received_ms
+        end_ms = block.received_ms
+        values, lines = values + len(block), lines + len(block.logs)
+        turn.advance(block, wall_ms=block.received_ms)
+        progress(done / count, end_ms)
+    rows = caseview.list_tickets(engine)
+    rows = tuple(sorted(rows, key=lambda row: (row.ticket.opened_ms, row.ticket.device_id, row.cause)))
+    return Replayed(
+        name=recording.name, source=recording.source, devices=len(roster.devices), values=values, lines=lines,
+        start_ms=start_ms, end_ms=end_ms, tickets=tuple(row.ticket for row in rows),
+        causes={row.ticket.ticket_id: row.cause for row in rows},
+    )  # fmt: skip
