@@ -59,7 +59,7 @@ ANSWERS = {
 }
 """In this order, so that "not fixed" is broken."""
 THANKS = re.compile(
-    r"((ok(ay)?|thanks?|thank you|so much|very much|thx|ty|great|谢谢|多谢|好的|收到|gracias|vale|danke|👍|🙏)[\s,.!。!]*)+"
+    r"((ok(ay)?|thanks?|thank you|so much|very much|thx|great|谢谢|多谢|好的|收到|gracias|vale|danke|👍|🙏)[\s,.!。]*)+"
 )
 ANGRY = _any(
     r"\b(angry|furious|ridiculous|unacceptable|terrible|worst|useless|lawyer|complain\w*|scam|refund)\b|!!",

@@ -28,6 +28,7 @@ from gateway.conversation.phrase import (
 Intent: TypeAlias = Literal["stop", "start", "help", "urgent", "answer", "thanks", "unknown"]
 Mood: TypeAlias = Literal["calm", "worried", "angry"]
 
+MAX_CHARS = 1_600  # no SMS is longer (Twilio, error 21617)
 NUMBERED = re.compile(r"^\D{0,3}([1-9])\D{0,3}$")
 FULL_WIDTH = str.maketrans("①②③④⑤⑥⑦⑧⑨一二三", "123456789123")
 
@@ -50,7 +51,7 @@ def understand(text: str, offered: Sequence[str] = ()) -> Understanding:
         text: as it came.
         offered: the answers our last message offered, in order of their numbers.
     """
-    folded = unicodedata.normalize("NFKC", text.translate(FULL_WIDTH)).strip().casefold().replace("’", "'")
+    folded = unicodedata.normalize("NFKC", text[:MAX_CHARS].translate(FULL_WIDTH)).strip().casefold().replace("’", "'")
     bare = re.sub(r"^\W+|\W+$", "", folded)
     mood: Mood = "angry" if ANGRY.search(folded) or _shouts(text) else "worried" if WORRIED.search(folded) else "calm"
     language = "zh" if re.search(r"[\u4e00-\u9fff]", text) else ""

@@ -6,7 +6,7 @@ who opens an incident that another process has just opened, changes nothing at a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from sqlalchemy import Connection, Engine, insert, select, update
@@ -17,6 +17,7 @@ from gateway.incidents import AlertChange, TicketEvent, TurnOutcome, derive, fin
 from gateway.incidents.outcome import EventKind
 from gateway.ledger import audit, evidence
 from gateway.ledger.database import Record, add_new, put, take_numbers, writing
+from gateway.ledger.outbox import message_row
 from gateway.ledger.tables import (
     alerts,
     incidents,
@@ -26,7 +27,7 @@ from gateway.ledger.tables import (
     tickets,
     watermarks,
 )
-from gateway.model import Incident, Message, Outcome, Ticket, TicketPriority, TicketStatus
+from gateway.model import Incident, Outcome, Ticket, TicketPriority, TicketStatus
 
 DONE: tuple[TicketStatus, ...] = ("solved", "closed")
 
@@ -109,12 +110,6 @@ def add_events(connection: Connection, events: Sequence[TicketEvent]) -> None:
     add_new(connection, ticket_events, [asdict(event) for event in events])
 
 
-def message_row(message: Message) -> dict[str, object]:
-    """The outbox row of a message."""
-    row = asdict(message)
-    return row | {"due_ms": message.due_ms or message.created_ms, "direction": "out"}
-
-
 # ---- what people do -------------------------------------------------------------------------------------------------
 
 
@@ -123,24 +118,24 @@ def comment(engine: Engine, ticket_id: str, *, author: str, text: str, now_ms: i
     if not text.strip():
         raise Refused("empty_comment", "a comment has text")
     with writing(engine) as connection:
-        _note(connection, _ticket(connection, ticket_id), "comment", author=author, text=text, now_ms=now_ms, key=key)
+        note(connection, ticket_row(connection, ticket_id), "comment", author=author, text=text, now_ms=now_ms, key=key)
 
 
 def assign(engine: Engine, ticket_id: str, assignee: str | None, *, author: str, now_ms: int) -> None:
     """Give the ticket to a person, or to nobody. Raises NotFound (`ticket`)."""
     with writing(engine) as connection:
-        row = _ticket(connection, ticket_id)
-        _change(connection, row, {"assignee": assignee}, now_ms)
-        _note(connection, row, "assigned", author=author, text=assignee or "nobody", now_ms=now_ms)
+        row = ticket_row(connection, ticket_id)
+        change_ticket(connection, row, {"assignee": assignee}, now_ms)
+        note(connection, row, "assigned", author=author, text=assignee or "nobody", now_ms=now_ms)
         audit.record(connection, at_ms=now_ms, actor=author, action="ticket.assign", subject=row.ticket_id)
 
 
 def set_priority(engine: Engine, ticket_id: str, priority: TicketPriority, *, author: str, now_ms: int) -> None:
     """Raises NotFound (`ticket`)."""
     with writing(engine) as connection:
-        row = _ticket(connection, ticket_id)
-        _change(connection, row, {"priority": priority}, now_ms)
-        _note(connection, row, "priority", author=author, text=priority, now_ms=now_ms)
+        row = ticket_row(connection, ticket_id)
+        change_ticket(connection, row, {"priority": priority}, now_ms)
+        note(connection, row, "priority", author=author, text=priority, now_ms=now_ms)
 
 
 def set_status(engine: Engine, ticket_id: str, status: TicketStatus, *, author: str, now_ms: int) -> None:
@@ -150,9 +145,9 @@ def set_status(engine: Engine, ticket_id: str, status: TicketStatus, *, author: 
         NotFound: `ticket`.
     """
     with writing(engine) as connection:
-        row = _ticket(connection, ticket_id)
+        row = ticket_row(connection, ticket_id)
         _set_status(connection, row.ticket_id, status, now_ms=now_ms)
-        _note(connection, row, "status", author=author, text=status, now_ms=now_ms)
+        note(connection, row, "status", author=author, text=status, now_ms=now_ms)
         if status in DONE:
             _close_incident(connection, row.incident_id, now_ms)
         audit.record(
@@ -166,7 +161,7 @@ def set_status(engine: Engine, ticket_id: str, status: TicketStatus, *, author: 
 
 
 def record_outcome(
-    engine: Engine, ticket_id: str, outcome: Outcome, *, author: str, now_ms: int, note: str = "", solve: bool = True
+    engine: Engine, ticket_id: str, outcome: Outcome, *, author: str, now_ms: int, remark: str = "", solve: bool = True
 ) -> None:
     """Say what a ticket turned out to be: it is kept as a label, and the ticket solved.
 
@@ -174,8 +169,8 @@ def record_outcome(
         NotFound: `ticket`.
     """
     with writing(engine) as connection:
-        row = _ticket(connection, ticket_id)
-        label_outcome(connection, row, outcome, author=author, now_ms=now_ms, note=note)
+        row = ticket_row(connection, ticket_id)
+        label_outcome(connection, row, outcome, author=author, now_ms=now_ms, remark=remark)
         if solve and row.status not in DONE:
             _set_status(connection, row.ticket_id, "solved", now_ms=now_ms)
             _close_incident(connection, row.incident_id, now_ms)
@@ -190,7 +185,7 @@ def record_outcome(
 
 
 def label_outcome(
-    connection: Connection, row: Record, outcome: Outcome, *, author: str, now_ms: int, note: str = ""
+    connection: Connection, row: Record, outcome: Outcome, *, author: str, now_ms: int, remark: str = ""
 ) -> None:
     """Keep the label of a ticket's row, within the caller's transaction."""
     incident = connection.execute(select(incidents).where(incidents.c.incident_id == row.incident_id)).one()
@@ -202,29 +197,29 @@ def label_outcome(
         "rules": incident.rules,
         "outcome": outcome,
         "author": author,
-        "note": note,
+        "note": remark,
         "at_ms": now_ms,
     }
     connection.execute(insert(outcomes), label)
-    _change(connection, row, {"outcome": outcome}, now_ms)
-    _note(connection, row, "outcome", author=author, text=outcome + (f": {note}" if note else ""), now_ms=now_ms)
+    change_ticket(connection, row, {"outcome": outcome}, now_ms)
+    note(connection, row, "outcome", author=author, text=outcome + (f": {remark}" if remark else ""), now_ms=now_ms)
 
 
 def call_attention(engine: Engine, ticket_id: str, code: str, *, text: str, now_ms: int, key: str = "") -> None:
     """Flag a ticket for a person, and say why. Raises NotFound (`ticket`)."""
     with writing(engine) as connection:
-        row = _ticket(connection, ticket_id)
-        _change(connection, row, {"attention": code}, now_ms)
-        _note(connection, row, "attention", author="system", text=text, now_ms=now_ms, key=key)
+        row = ticket_row(connection, ticket_id)
+        change_ticket(connection, row, {"attention": code}, now_ms)
+        note(connection, row, "attention", author="system", text=text, now_ms=now_ms, key=key)
 
 
 def clear_attention(engine: Engine, ticket_id: str, *, now_ms: int) -> None:
     """A person has looked. Raises NotFound (`ticket`)."""
     with writing(engine) as connection:
-        _change(connection, _ticket(connection, ticket_id), {"attention": ""}, now_ms)
+        change_ticket(connection, ticket_row(connection, ticket_id), {"attention": ""}, now_ms)
 
 
-def _ticket(connection: Connection, ticket_id: str) -> Record:
+def ticket_row(connection: Connection, ticket_id: str) -> Record:
     """The row of a ticket, by its id or the number people say."""
     wanted = tickets.c.number == int(ticket_id) if ticket_id.isdecimal() else tickets.c.ticket_id == ticket_id
     row = connection.execute(select(tickets).where(wanted)).one_or_none()
@@ -233,14 +228,16 @@ def _ticket(connection: Connection, ticket_id: str) -> Record:
     return row
 
 
-def _change(connection: Connection, row: Record, values: dict[str, object], now_ms: int) -> None:
+def change_ticket(connection: Connection, row: Record, values: Mapping[str, object], now_ms: int) -> None:
+    """Change columns of a ticket's row, within the caller's transaction."""
     wanted = tickets.c.ticket_id == row.ticket_id
-    connection.execute(update(tickets).where(wanted).values(values | {"updated_ms": now_ms}))
+    connection.execute(update(tickets).where(wanted).values({**values, "updated_ms": now_ms}))
 
 
-def _note(
+def note(
     connection: Connection, row: Record, kind: EventKind, *, author: str, text: str, now_ms: int, key: str = ""
 ) -> None:
+    """Add a line to a ticket's time line, within the caller's transaction; the same `key` adds it once."""
     event = {"key": key or None, "ticket_id": row.ticket_id, "at_ms": now_ms, "kind": kind}
     add_new(connection, ticket_events, [event | {"author": author, "text": text}])
 

@@ -10,11 +10,12 @@ A row still `sending` after a crash becomes `unknown`: its callback settles it, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Connection, Engine, Update, func, select, update
 
+from gateway.errors import NotFound
 from gateway.ledger.database import Record, add_new, reading, writing
 from gateway.ledger.people import contact_of
 from gateway.ledger.tables import contacts, devices, incidents, messages, tickets, webhooks_seen
@@ -42,6 +43,12 @@ class Due:
     attempts: int
     holds: bool  # whether the condition it speaks of still holds
     device_zone: str | None
+
+
+def message_row(message: Message) -> dict[str, object]:
+    """The outbox row of a message."""
+    row = asdict(message)
+    return row | {"due_ms": message.due_ms or message.created_ms, "direction": "out"}
 
 
 def due(engine: Engine, *, now_ms: int, limit: int = 50) -> tuple[Due, ...]:
@@ -89,7 +96,8 @@ def sent_times(engine: Engine, contact_id: str, *, now_ms: int) -> tuple[int, ..
 
 def answer_times(engine: Engine, contact_id: str, *, now_ms: int) -> tuple[int, ...]:
     """When automatic answers went to a contact, or were queued, within the last day; ascending."""
-    return _times(engine, messages.c.created_ms, contact_id, now_ms, messages.c.answers.is_not(None))
+    automatic = messages.c.answers.is_not(None) & (messages.c.template != "")
+    return _times(engine, messages.c.created_ms, contact_id, now_ms, automatic)
 
 
 def told(engine: Engine, ticket_id: str) -> tuple[str, ...]:
@@ -189,6 +197,16 @@ def settle(
         lower &= messages.c.state.in_(("sending", "sent", "unknown"))
     with writing(engine) as connection:
         return connection.execute(_of(message_id).where(lower).values(values)).rowcount == 1
+
+
+def recipient(engine: Engine, message_id: str) -> tuple[str, str | None]:
+    """(contact id, ticket id) of a message. Raises NotFound (`message`)."""
+    query = select(messages.c.contact_id, messages.c.ticket_id).where(messages.c.message_id == message_id)
+    with reading(engine) as connection:
+        row = connection.execute(query).one_or_none()
+    if row is None:
+        raise NotFound("message", message_id)
+    return row.contact_id, row.ticket_id
 
 
 def first_sight(connection: Connection, key: str, *, now_ms: int) -> bool:

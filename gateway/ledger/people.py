@@ -126,6 +126,12 @@ def note_consent(
     connection.execute(update(contacts).where(contacts.c.contact_id == contact_id).values(state))
 
 
+def mark_unreachable(engine: Engine, contact_id: str, reason: str) -> None:
+    """Keep that an address can never be reached, and why; "" takes it back."""
+    with writing(engine) as connection:
+        connection.execute(update(contacts).where(contacts.c.contact_id == contact_id).values(unreachable=reason))
+
+
 def consent_history(engine: Engine, contact_id: str) -> tuple[Consent, ...]:
     """All a contact agreed to or took back, oldest first."""
     query = (

@@ -51,7 +51,7 @@ def decide(
     """Whether `message` may go to `contact` at `now_ms`.
 
     Opt-out, consent and the cap (at least 1) bind even urgent messages; quiet hours do not. An answer to what the
-    contact wrote needs no consent beyond that and no cap but the one that ends loops.
+    contact wrote needs no consent beyond that and, where a machine gives it, no cap but the one that ends loops.
 
     Args:
         message: what is to go.
@@ -64,7 +64,7 @@ def decide(
     if reason := _never(message, contact, now_ms, holds):
         return Skip(reason)
     if message.answers:
-        return Skip("answer_loop") if len(sent_ms) >= ANSWERS_A_DAY else Send()
+        return Skip("answer_loop") if message.template and len(sent_ms) >= ANSWERS_A_DAY else Send()
     if not message.urgent and (until_ms := quiet_until(contact, now_ms, device_zone=device_zone)) is not None:
         return _hold(message, until_ms, "quiet_hours")
     today = sorted(at for at in sent_ms if now_ms - at < DAY_MS)

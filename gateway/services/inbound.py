@@ -1,0 +1,166 @@
+"""What comes back: replies, opt-outs, delivery status, from a provider's webhook or the console's phones page.
+
+A reply is kept once, threaded to the ticket it answers, understood, and then answered through the outbox or handed to a
+person, all in one ledger transaction. Methods block; webhooks call them through `to_thread`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Literal, TypeAlias
+
+import structlog
+from sqlalchemy import Connection, Engine
+
+from gateway.conversation import Response, Understanding, brief, respond, understand
+from gateway.errors import Refused
+from gateway.incidents import derive
+from gateway.ledger import casebook, inbox, outbox, people
+from gateway.ledger.database import writing
+from gateway.ledger.inbox import Thread
+from gateway.ledger.outbox import ProviderStatus
+from gateway.model import Contact, Message
+from gateway.outreach import Texts, compose
+
+ANSWER_LIVES_MS = 3_600_000  # an automatic answer an hour late only puzzles
+WRITTEN_LIVES_MS = 2 * 86_400_000
+DEAD = {"30004": "blocked", "30005": "unknown_number", "30006": "not_mobile"}  # Twilio: no retry, mark the number
+OPTED_OUT = "21610"
+
+Taken: TypeAlias = Literal["kept", "repeat", "stranger"]
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inbound:
+    """Takes what comes in, into one ledger."""
+
+    engine: Engine
+    texts: Texts
+    now_ms: Callable[[], int]
+    sender: str = "Beforehand"
+
+    def reply(
+        self, *, address: str, text: str, provider_id: str, channel: str = "sms", opt_out_type: str = ""
+    ) -> Taken:
+        """Take one message from a contact.
+
+        Args:
+            address: whom it is from, as the channel writes addresses.
+            text: as it came.
+            provider_id: the provider's id of it (Twilio: MessageSid); the same id is taken once.
+            channel: kind of contact.
+            opt_out_type: Twilio's `OptOutType` (STOP, START, HELP): its service has answered already.
+        """
+        contact, now_ms = people.find_by_address(self.engine, channel, address), self.now_ms()
+        if contact is None:
+            log.info("inbound.stranger", channel=channel, provider_id=provider_id)
+            return "stranger"
+        with writing(self.engine) as connection:
+            if not outbox.first_sight(connection, f"{channel}:{provider_id}", now_ms=now_ms):
+                return "repeat"
+            thread = inbox.find_thread(connection, contact.contact_id, now_ms=now_ms)
+            meaning = self._meaning(text, thread, contact, opt_out_type)
+            message_id = derive("msg", "in", channel, provider_id)
+            inbox.keep_reply(
+                connection, message_id=message_id, contact_id=contact.contact_id, channel=channel, text=text,
+                provider_id=provider_id, ticket_id=thread.ticket_id, understanding=asdict(meaning), now_ms=now_ms,
+            )  # fmt: skip
+            earlier = [Understanding(**kept) for kept in thread.earlier]
+            response = respond(meaning, earlier=earlier, told_by_provider=bool(opt_out_type))
+            self._carry_out(connection, response, meaning, contact, thread=thread, text=text, answers=message_id)
+        log.info(
+            "inbound.reply", message=message_id, intent=meaning.intent, answer=meaning.answer, mood=meaning.mood,
+            attention=response.attention,
+        )  # fmt: skip
+        return "kept"
+
+    def status(self, *, message_id: str, status: ProviderStatus, provider_id: str = "", code: str = "") -> bool:
+        """Take a delivery status; whether it moved the message. Late, repeated and unknown ones move nothing."""
+        moved = outbox.settle(
+            self.engine, message_id, status=status, code=code, provider_id=provider_id, now_ms=self.now_ms()
+        )
+        if moved and status in ("failed", "undelivered"):
+            self._undelivered(message_id, code)
+        log.info("inbound.status", message=message_id, status=status, code=code, moved=moved)
+        return moved
+
+    def write(self, ticket_id: str, contact_id: str, *, author: str, text: str) -> str:
+        """Queue a message that a person wrote; its id. Policy decides when it goes, as for any other.
+
+        Raises:
+            NotFound: `ticket` or `contact`.
+            Refused: `empty_message`.
+        """
+        if not text.strip():
+            raise Refused("empty_message", "a message has text")
+        contact, now_ms = people.find_contact(self.engine, contact_id), self.now_ms()
+        with writing(self.engine) as connection:
+            ticket = casebook.ticket_row(connection, ticket_id)
+            key = f"{ticket.ticket_id}:{author}:{now_ms}"
+            message = Message(
+                message_id=derive("msg", key), key=key, contact_id=contact_id, ticket_id=ticket.ticket_id,
+                channel=contact.channel, text=text.strip(), language=contact.language, urgent=False,
+                created_ms=now_ms, expires_ms=now_ms + WRITTEN_LIVES_MS, due_ms=now_ms,
+                answers=inbox.last_reply(connection, contact_id, since_ms=now_ms - 86_400_000),
+            )  # fmt: skip
+            inbox.queue_answer(connection, message)
+            casebook.note(connection, ticket, "message", author=author, text=text.strip(), now_ms=now_ms, key=key)
+        return message.message_id
+
+    def _meaning(self, text: str, thread: Thread, contact: Contact, opt_out_type: str) -> Understanding:
+        match opt_out_type.upper():
+            case "STOP" | "START" | "HELP" as kind:
+                words = {"STOP": "stop", "START": "start", "HELP": "help"}[kind]
+                return understand(words)
+            case _:
+                offered = self.texts.answers(thread.template, contact.language) if thread.template else ()
+                return understand(text, offered)
+
+    def _carry_out(
+        self, connection: Connection, response: Response, meaning: Understanding, contact: Contact, *,
+        thread: Thread, text: str, answers: str,
+    ) -> None:  # fmt: skip
+        now_ms = self.now_ms()
+        if response.consent:
+            inbox.keep_consent(connection, contact.contact_id, response.consent, text=text, now_ms=now_ms)
+        if thread.ticket_id is not None:
+            facts = [fact for fact in (thread.title, thread.why) if fact]
+            inbox.change(
+                connection, thread.ticket_id, author=contact.contact_id, now_ms=now_ms, status=response.status,
+                priority=response.priority, outcome=response.outcome, attention=response.attention,
+                brief=str(brief(response.attention, meaning, said=text, facts=facts)),
+            )  # fmt: skip
+        if response.template:
+            inbox.queue_answer(connection, self._answer(response, meaning, contact, thread, answers=answers))
+
+    def _answer(
+        self, response: Response, meaning: Understanding, contact: Contact, thread: Thread, *, answers: str
+    ) -> Message:
+        """The automatic answer, in the language the contact wrote in where the script tells, else in theirs."""
+        now_ms = self.now_ms()
+        composed = compose(
+            self.texts, response.template, meaning.language or contact.language, {},
+            sender=self.sender, device_type=thread.device_type,
+        )  # fmt: skip
+        key = f"{answers}:answer"
+        return Message(
+            message_id=derive("msg", key), key=key, contact_id=contact.contact_id, ticket_id=thread.ticket_id,
+            channel=contact.channel, text=composed.text, language=composed.language, template=response.template,
+            urgent=meaning.intent == "urgent", created_ms=now_ms, expires_ms=now_ms + ANSWER_LIVES_MS, due_ms=now_ms,
+            answers=answers,
+        )  # fmt: skip
+
+    def _undelivered(self, message_id: str, code: str) -> None:
+        contact_id, ticket_id = outbox.recipient(self.engine, message_id)
+        now_ms = self.now_ms()
+        if code in DEAD:
+            people.mark_unreachable(self.engine, contact_id, DEAD[code])
+        if code == OPTED_OUT:
+            people.record_consent(self.engine, contact_id, "opt_out", source="provider", wording=code, at_ms=now_ms)
+        if ticket_id is not None:
+            text = f"The message was not delivered ({code or 'no reason given'}). Reach the customer another way."
+            casebook.call_attention(
+                self.engine, ticket_id, "undelivered", text=text, now_ms=now_ms, key=f"{message_id}:undelivered"
+            )
