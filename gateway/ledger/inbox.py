@@ -60,13 +60,6 @@ def find_thread(connection: Connection, contact_id: str, *, now_ms: int) -> Thre
     )
 
 
-def last_reply(connection: Connection, contact_id: str, *, since_ms: int) -> str | None:
-    """The id of the contact's newest message, where it is not older."""
-    query = select(messages.c.message_id).where(messages.c.contact_id == contact_id, messages.c.direction == "in")
-    query = query.where(messages.c.created_ms >= since_ms).order_by(messages.c.created_ms.desc())
-    return connection.execute(query.limit(1)).scalar()
-
-
 def keep_reply(
     connection: Connection,
     *,

@@ -14,7 +14,6 @@ import structlog
 from sqlalchemy import Connection, Engine
 
 from gateway.conversation import Response, Understanding, brief, respond, understand
-from gateway.errors import Refused
 from gateway.incidents import derive
 from gateway.ledger import casebook, inbox, outbox, people
 from gateway.ledger.database import writing
@@ -24,7 +23,6 @@ from gateway.model import Contact, Message
 from gateway.outreach import Texts, compose
 
 ANSWER_LIVES_MS = 3_600_000  # an automatic answer an hour late only puzzles
-WRITTEN_LIVES_MS = 2 * 86_400_000
 DEAD = {"30004": "blocked", "30005": "unknown_number", "30006": "not_mobile"}  # Twilio: no retry, mark the number
 OPTED_OUT = "21610"
 
@@ -85,29 +83,6 @@ class Inbound:
             self._undelivered(message_id, code)
         log.info("inbound.status", message=message_id, status=status, code=code, moved=moved)
         return moved
-
-    def write(self, ticket_id: str, contact_id: str, *, author: str, text: str) -> str:
-        """Queue a message that a person wrote; its id. Policy decides when it goes, as for any other.
-
-        Raises:
-            NotFound: `ticket` or `contact`.
-            Refused: `empty_message`.
-        """
-        if not text.strip():
-            raise Refused("empty_message", "a message has text")
-        contact, now_ms = people.find_contact(self.engine, contact_id), self.now_ms()
-        with writing(self.engine) as connection:
-            ticket = casebook.ticket_row(connection, ticket_id)
-            key = f"{ticket.ticket_id}:{author}:{now_ms}"
-            message = Message(
-                message_id=derive("msg", key), key=key, contact_id=contact_id, ticket_id=ticket.ticket_id,
-                channel=contact.channel, text=text.strip(), language=contact.language, urgent=False,
-                created_ms=now_ms, expires_ms=now_ms + WRITTEN_LIVES_MS, due_ms=now_ms,
-                answers=inbox.last_reply(connection, contact_id, since_ms=now_ms - 86_400_000),
-            )  # fmt: skip
-            inbox.queue_answer(connection, message)
-            casebook.note(connection, ticket, "message", author=author, text=text.strip(), now_ms=now_ms, key=key)
-        return message.message_id
 
     def _meaning(self, text: str, thread: Thread, contact: Contact, opt_out_type: str) -> Understanding:
         match opt_out_type.upper():
