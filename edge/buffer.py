@@ -120,6 +120,15 @@ class Buffer:
                         return found
         return found + [(record.key, record.kind) for record in self._memory if record.key > key]
 
+    def urgent(self) -> list[int]:
+        """Keys of the alarms and crash reports, oldest first."""
+        found = [record.key for record in self._memory if record.kind >= ALARM]
+        for segment in self.segments:
+            if ALARM in segment.kinds or CRASH in segment.kinds:
+                kept = zip(segment.keys, segment.kinds, segment.gone, strict=True)
+                found += [key for key, kind, gone in kept if kind >= ALARM and not gone]
+        return sorted(found)
+
     def _segment_of(self, key: int) -> int:
         for number, segment in enumerate(self.segments):
             if segment.keys and segment.keys[-1] >= key:

@@ -38,7 +38,7 @@ from edge.wire.form import (
     deflate,
     inflate,
 )
-from edge.wire.metric import DEFAULT_DIGITS, MAX_NAME, METRICS, NAME, Metric, digits_of, in_range, rounded
+from edge.wire.metric import DEFAULT_DIGITS, MAX_NAME, METRICS, NAME, Metric, digits_of, in_range, rounded, unit_of
 from edge.wire.notice import (
     MAX_RANGES,
     Birth,
@@ -121,4 +121,5 @@ __all__ = [
     "replies",
     "rounded",
     "topic",
+    "unit_of",
 ]

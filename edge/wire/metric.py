@@ -102,11 +102,9 @@ AGENT: dict[str, Metric] = {
     "agent_dropped_full_total": _total("Batches dropped, buffer full"),
     "agent_dropped_corrupt_total": _total("Batches dropped, damaged"),
     "agent_dropped_disk_total": _total("Batches dropped, disk error"),
-    "agent_dropped_stale_total": _total("Batches dropped, too old"),
-    "agent_dropped_late_total": _total("Samples dropped, clock moved"),
     "agent_dropped_log_rate_total": _total("Log lines over the rate"),
-    "agent_dropped_log_size_total": _total("Log lines over the memory bound"),
     "agent_dropped_bad_line_total": _total("Socket lines refused"),
+    "agent_dropped_metrics_total": _total("Readings over 500 metrics"),
     "agent_sensor_failures_total": _total("Sensor failures"),
     "agent_republished_total": _total("Batches sent again"),
     "agent_reconnects_total": _total("Reconnects"),
@@ -168,6 +166,9 @@ HEAT_PUMP: dict[str, Metric] = {
 METRICS: dict[str, Metric] = HOST | AGENT | SMART_LOCK | ROUTER | HEAT_PUMP
 
 
+UNITS = tuple(sorted({metric.unit for metric in METRICS.values()}, key=len, reverse=True))  # longest first
+
+
 def rounded(value: float, digits: int) -> int | float:
     """`value` with so many significant digits (0: as it is); whole numbers as int, which JSON writes shorter."""
     near = float(f"{value:.{digits}g}") if digits else float(value)
@@ -180,6 +181,12 @@ def digits_of(name: str) -> int:
     if known is not None:
         return known.digits
     return 0 if name.endswith("_total") else DEFAULT_DIGITS
+
+
+def unit_of(name: str) -> str:
+    """The unit of a metric: the registry's, else the known unit its name ends in, else none."""
+    known = METRICS.get(name)
+    return known.unit if known else next((unit for unit in UNITS if name.endswith("_" + unit)), "")
 
 
 def in_range(name: str, value: float) -> bool:
