@@ -19,6 +19,7 @@ class Delivery:
     topic: str
     payload: bytes
     token: object
+    at_ms: int = 0  # when the broker took it, Unix ms; 0 where the broker does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class TelemetrySource(Protocol):
     - `windows()` yields lists of deliveries until cancelled, each closed at `size` or after `linger_s`, whichever is
       first, and reconnects by itself;
     - what was yielded but not acknowledged is yielded again after a reconnect or a restart;
-    - at most `inflight` deliveries are unacknowledged at once, so a slow gateway slows the broker.
+    - at most `inflight` deliveries are unacknowledged at once, so a slow gateway slows the broker;
+    - windows are acknowledged whole, in the order in which they came.
     """
 
     inflight: int
@@ -49,8 +51,20 @@ class TelemetrySource(Protocol):
         """Tell the broker that these are safe."""
         ...
 
-    async def publish(self, topic: str, payload: bytes) -> None:
-        """Send to devices (marks, desired configuration, commands), QoS 1; waits for the broker's word."""
+    async def mark(self, marks: Sequence[tuple[str, bytes]]) -> None:
+        """Send `stored` marks, (topic, payload) each; a lost one costs a repeat, so none is waited for."""
+        ...
+
+    async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Send to a device (desired configuration, commands), QoS 1; waits for the broker's word.
+
+        Raises:
+            TryLater: `broker_away`.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End the connection; what is not acknowledged comes again."""
         ...
 
 
@@ -58,7 +72,7 @@ class SeriesStore(Protocol):
     """Where samples and log lines rest: `stores.duckdb`, `stores.influx`. Methods block: call through `to_thread`.
 
     - `append` is one transaction: samples, log lines and batch keys together, or nothing;
-    - a batch whose key is there already adds nothing; the order of appends does not matter;
+    - the keys of an append are new: the one writer asks `seen` first; the order of appends does not matter;
     - reads see every append that returned.
     """
 
@@ -68,6 +82,10 @@ class SeriesStore(Protocol):
 
     def append(self, block: Block, keys: Sequence[BatchKey]) -> None:
         """Commit one window. Raises TryLater (`store_busy`, `store_full`, `store_away`); then nothing was written."""
+        ...
+
+    def settle(self, window: int) -> None:
+        """Windows up to this one will not be asked for by `since` again: the store may rearrange them."""
         ...
 
     def last_window(self) -> int:

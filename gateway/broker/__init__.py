@@ -1,1 +1,7 @@
 """The embedded NATS server: configuration, supervision, device credentials and topic permissions."""
+
+from gateway.broker.admission import Admission, hash_token
+from gateway.broker.config import GATEWAY, BrokerConfig, Tls
+from gateway.broker.server import Broker, binary
+
+__all__ = ["GATEWAY", "Admission", "Broker", "BrokerConfig", "Tls", "binary", "hash_token"]
