@@ -2,6 +2,7 @@
 
 from gateway.broker.admission import Admission, hash_token
 from gateway.broker.config import GATEWAY, BrokerConfig, Tls
+from gateway.broker.nkey import load_seed
 from gateway.broker.server import Broker, binary
 
-__all__ = ["GATEWAY", "Admission", "Broker", "BrokerConfig", "Tls", "binary", "hash_token"]
+__all__ = ["GATEWAY", "Admission", "Broker", "BrokerConfig", "Tls", "binary", "hash_token", "load_seed"]

@@ -11,11 +11,35 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import secrets
 from collections.abc import Mapping
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gateway.errors import ConfigError
+
+_SEED_BYTES = 32
 _ACCOUNT = 0 << 3  # the role letter is the first five bits: A
+
+
+def load_seed(path: Path) -> bytes:
+    """The secret of the account key, made at the first call; only its owner may read the file.
+
+    Raises:
+        ConfigError: `key_unreadable`.
+    """
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            path.write_bytes(secrets.token_bytes(_SEED_BYTES))
+        seed = path.read_bytes()
+    except OSError as exc:
+        raise ConfigError("key_unreadable", f"{path}: {exc.strerror}; let the gateway read and write it") from exc
+    if len(seed) != _SEED_BYTES:
+        raise ConfigError("key_unreadable", f"{path} is not {_SEED_BYTES} bytes: delete it, and a new one is made")
+    return seed
 
 
 class AccountKey:

@@ -141,6 +141,33 @@ def credentials(engine: Engine) -> dict[DeviceId, str]:
         return {DeviceId(row.device_id): row.credentials_hash for row in connection.execute(query)}
 
 
+def credential_of(engine: Engine, device_id: str) -> str | None:
+    """Credentials hash of one device; None where it is unknown or may not connect."""
+    query = select(devices.c.credentials_hash).where(
+        devices.c.device_id == device_id, devices.c.revoked.is_(False), devices.c.credentials_hash != ""
+    )
+    with reading(engine) as connection:
+        return connection.execute(query).scalar_one_or_none()
+
+
+def refresh_roster(engine: Engine, roster: Roster) -> tuple[DeviceId, ...]:
+    """Take devices into the roster that were added or revoked since it was loaded; the ids newly revoked."""
+    query = select(devices).where((devices.c.number >= len(roster.devices)) | devices.c.revoked).order_by("number")
+    with reading(engine) as connection:
+        found = [_device(row) for row in connection.execute(query)]
+    news = [device for device in found if roster.device(device.device_id) != device]
+    for device in news:
+        roster.put_device(device)
+    return tuple(device.device_id for device in news if device.revoked)
+
+
+def credential(engine: Engine, device_id: str) -> str | None:
+    """Credentials hash of one device; None where it is unknown or may not connect."""
+    query = select(devices.c.credentials_hash).where(devices.c.device_id == device_id, devices.c.revoked.is_(False))
+    with reading(engine) as connection:
+        return connection.execute(query).scalar() or None
+
+
 def command_key(engine: Engine, device_id: str) -> bytes:
     """The key that signs commands to a device; empty where it has none.
 
