@@ -46,12 +46,14 @@ def fold(
     before: dict[Key, Incident] = {(i.device_id, i.cause): i for i in _newest_last((*view.recent, *view.open))}
     after = dict(before)
     changes: list[AlertChange] = []
-    for alert in sorted(alerts, key=lambda a: (a.at_ms, a.device_id, a.rule, a.state)):
+    for alert in sorted(alerts, key=lambda a: (a.at_ms, a.device_id, a.rule, a.state, a.cause, a.severity)):
         key: Key = (alert.device_id, alert.cause or alert.rule)
         incident = _apply(after.get(key), alert, timing)
-        if incident is not None and incident is not after.get(key):
+        if incident is not None and incident != after.get(key):
             after[key] = incident
             changes.append(AlertChange(alert=alert, incident_id=incident.incident_id))
+        elif alert.state == "resolved":  # also where a person closed its incident before
+            changes.append(AlertChange(alert=alert, incident_id=incident.incident_id if incident else ""))
     for key, incident in after.items():
         after[key] = _resolve_if_quiet(incident, now_ms, timing)
     after |= find_parents(after, fleet=fleet, now_ms=now_ms)
@@ -65,7 +67,7 @@ def _newest_last(incidents: Iterable[Incident]) -> list[Incident]:
 
 
 def _apply(incident: Incident | None, alert: Alert, timing: Timing) -> Incident | None:
-    """The incident after one alert; the same object where the alert changes nothing."""
+    """The incident after one alert; an equal one where the alert changes nothing."""
     match alert.state:
         case "firing":
             return _fire(incident, alert, timing)
@@ -79,11 +81,9 @@ def _apply(incident: Incident | None, alert: Alert, timing: Timing) -> Incident 
 def _fire(incident: Incident | None, alert: Alert, timing: Timing) -> Incident:
     if incident is None or _is_over(incident, alert, timing):
         return _opened(alert)
-    over_since = incident.quiet_ms if incident.resolved_ms is None else incident.resolved_ms
+    over_since = incident.quiet_ms if incident.state == "open" else _ended_ms(incident)
     if over_since is not None and alert.at_ms <= over_since:
         return incident  # old news
-    if incident.state == "open" and alert.rule in incident.firing and alert.at_ms >= incident.opened_ms:
-        return incident
     return replace(
         incident,
         state="open",
@@ -92,6 +92,7 @@ def _fire(incident: Incident | None, alert: Alert, timing: Timing) -> Incident:
         resolved_ms=None,
         quiet_ms=None,
         reopened=incident.reopened + (incident.state != "open"),
+        parent_id=incident.parent_id if incident.state == "open" else None,
         rules=_with(incident.rules, alert.rule),
         firing=_with(incident.firing, alert.rule),
     )
@@ -101,8 +102,11 @@ def _is_over(incident: Incident, alert: Alert, timing: Timing) -> bool:
     """Whether the trouble that returns is a new one: a person closed the old one, or it is long ago."""
     if incident.state == "open":
         return False
-    ended_ms = incident.resolved_ms or incident.updated_ms
-    return alert.at_ms > ended_ms + (0 if incident.state == "closed" else timing.reopen_ms)
+    return alert.at_ms > _ended_ms(incident) + (0 if incident.state == "closed" else timing.reopen_ms)
+
+
+def _ended_ms(incident: Incident) -> int:
+    return incident.resolved_ms or incident.updated_ms
 
 
 def _opened(alert: Alert) -> Incident:

@@ -1,0 +1,106 @@
+"""What replies mean and what follows."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.conversation import Understanding, brief, respond, understand
+
+OFFERED = ("fixed", "broken", "call")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["STOP", "stop.", " Stop ", "StopAll", "UNSUBSCRIBE", "退订", "TD", "Baja", "abmelden", "Please don't text me",
+     "stop sending me messages", "不要再发了", "no me escriba más", "Keine SMS mehr"],
+)  # fmt: skip
+def test_a_contact_who_wants_no_more_messages_is_understood(text):
+    assert understand(text, OFFERED).intent == "stop"
+
+
+@pytest.mark.parametrize(
+    "text", ["the bus stop is nearby", "can you cancel the visit?", "I don't have the app", "when does it end?"]
+)
+def test_words_of_opting_out_within_other_sentences_are_not_one(text):
+    assert understand(text, OFFERED).intent != "stop"
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [("1", "fixed"), (" 2. ", "broken"), ("3)", "call"), ("②", "broken"), ("二", "broken"), ("２", "broken"), ("#1", "fixed"),
+     ("Fixed it, thanks", "fixed"), ("It is still not working", "broken"), ("not fixed", "broken"), ("换好了", "fixed"),
+     ("还是不行", "broken"), ("Please call me", "call"), ("sigue fallando", "broken"), ("läuft wieder", "fixed")],
+)  # fmt: skip
+def test_numbers_and_plain_words_answer_what_was_offered(text, answer):
+    meaning = understand(text, OFFERED)
+
+    assert (meaning.intent, meaning.answer) == ("answer", answer)
+
+
+def test_a_number_that_was_not_offered_is_not_guessed():
+    assert understand("4", OFFERED).intent == "unknown"
+    assert understand("1").intent == "unknown"
+
+
+@pytest.mark.parametrize(
+    "text", ["It's smoking!", "there is fire", "冒烟了", "有焦味", "sale humo", "es brennt", "1 but it is smoking"]
+)
+def test_danger_calls_a_person_at_once(text):
+    response = respond(understand(text, OFFERED))
+
+    assert (response.attention, response.priority, response.template) == ("danger", "urgent", "reply_urgent")
+
+
+@pytest.mark.parametrize(
+    "text", ["no smoke, all fine", "the smoke detector needs a battery", "没有冒烟", "a brand new one"]
+)
+def test_words_of_danger_that_deny_it_are_no_danger(text):
+    assert understand(text, OFFERED).intent != "urgent"
+
+
+def test_stop_gets_no_answer_and_the_provider_is_not_doubled():
+    assert respond(understand("STOP")).template == ""
+    assert respond(understand("STOP")).consent == "opt_out"
+    assert respond(understand("START")).template == "reply_start"
+    assert respond(understand("HELP"), told_by_provider=True).template == ""
+
+
+def test_what_is_not_understood_goes_to_a_person_and_is_answered_once_in_a_row():
+    unknown = understand("What does the blue light mean?")
+
+    assert respond(unknown).attention == "hand_over"
+    assert respond(unknown).template == "reply_hand_over"
+    assert respond(unknown, earlier=[unknown]).template == ""
+    assert respond(unknown, earlier=[unknown]).attention == "hand_over"
+
+
+def test_an_angry_contact_is_a_persons_business():
+    assert respond(understand("THIS IS RIDICULOUS, I WANT A REFUND")).attention == "angry"
+    assert respond(understand("fixed, but this is unacceptable")).attention == "angry"
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "status"),
+    [
+        ("fixed", "confirmed", "waiting"),
+        ("fine", "no_fault_found", "waiting"),
+        ("broken", None, "open"),
+        ("call", None, "open"),
+    ],
+)
+def test_answers_label_and_move_the_ticket(answer, outcome, status):
+    response = respond(Understanding(intent="answer", answer=answer))
+
+    assert (response.outcome, response.status) == (outcome, status)
+
+
+def test_the_brief_says_what_was_said_and_what_to_do():
+    meaning = understand("still broken, I am worried about my baby", OFFERED)
+
+    text = str(brief("still_broken", meaning, said="still broken", facts=["Battery at 12 %"]))
+
+    assert text.splitlines() == [
+        "Customer wrote: still broken",
+        "Mood: worried. Next: The advised step did not help: look at the evidence, then call or send a technician.",
+        "Battery at 12 %",
+    ]
