@@ -49,9 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     """Parse the command line and do what it says; the exit code: 0 done, 1 failed, 2 settings wrong."""
     parser = argparse.ArgumentParser(prog="beforehand-agent", description="Sends what a device measures and logs.")
     parser.add_argument("--config", type=Path, metavar="FILE", help="the agent's settings, TOML")
-    parser.add_argument(
-        "--check", action="store_true", help="check settings, sensors and the way to the broker, and exit"
-    )
+    parser.add_argument("--check", action="store_true", help="check settings, sensors and broker, and exit")
     parser.add_argument("--once", action="store_true", help="send one batch, wait until it is stored, and exit")
     parser.add_argument("--settings", action="store_true", help="print every setting with its meaning, and exit")
     parser.add_argument("--verbose", action="store_true", help="log what is sent and received")

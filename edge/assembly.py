@@ -50,19 +50,22 @@ def make_agent(
     """
     folder = settings.buffer.folder
     buffer = Buffer(folder / "batches", max_bytes=settings.buffer.size, sync=cast("Sync", settings.buffer.sync))
-    state = State(folder)
+    state = State(folder, sync=settings.buffer.sync != "never")
     agent = Agent(
         settings,
         link=link or MqttLink(settings.device.id, settings.link, network, tls=tls),
         buffer=buffer,
         state=state,
-        sensors=sensors
-        or (lambda collect: [*host_sensors(collect.sensors, disk_path=collect.disk), *_files(settings)]),
+        sensors=sensors or (lambda collect: [*_host(collect), *_files(settings)]),
         clock=clock,
     )
     agent.own_readings = own_readings(agent)
     agent.on_command = _commands(agent, settings, network, state)
     return agent
+
+
+def _host(collect: Collect) -> list[Sensor]:
+    return host_sensors(collect.sensors, disk_path=collect.disk)
 
 
 def _files(settings: Settings) -> list[FileValue]:
@@ -103,7 +106,7 @@ class HostSide:
         self._tailing = Tailing(
             settings.log,
             state=agent.state,
-            say=lambda severity, source, text: agent.say(severity, source, text),
+            say=agent.say,
             batches=lambda: agent.batches,
         )
         self._programs = [[one, 0.0] for one in settings.exec]
