@@ -76,7 +76,11 @@ def _ledger(deps: WebDeps) -> Iterator[Metric]:
 
 
 def _base(name: str) -> str:
-    return re.sub(r"[^a-z0-9_]", "_", name.lower()).removesuffix("_total")
+    """Prometheus' spelling of a name: no abbreviated units, `_total` added by the client alone."""
+    clean = re.sub(r"[^a-z0-9_]", "_", name.lower()).removesuffix("_total")
+    return re.sub(
+        r"_ms$", "_milliseconds", re.sub(r"_per_s$", "_per_second", re.sub(r"(?<!_per)_s$", "_seconds", clean))
+    )
 
 
 def _sentence(name: str) -> str:

@@ -106,7 +106,7 @@ def word(code: str | None) -> str:
     spaced = "".join(
         f" {c.lower()}" if c.isupper() and i and not code[i - 1].isupper() else c for i, c in enumerate(code)
     )
-    text = spaced.replace("_", " ").strip()
+    text = spaced.replace("_", " ").replace("wifi", "Wi-Fi").replace("Wifi", "Wi-Fi").strip()
     return text[:1].upper() + text[1:]
 
 

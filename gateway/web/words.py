@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from edge.wire import METRICS
+from gateway.model import Forecast
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 
 SIGNS = {
-    "celsius": " °C", "volts": " V", "amperes": " A", "watts": " W", "dbm": " dBm", "db": " dB", "hertz": " Hz",
-    "rpm": " rpm", "pascals": " Pa", "joules": " J", "percent": " %", "s": " s", "seconds": " s", "ms": " ms",
-    "g": " g", "meters": " m", "bytes_per_second": "B/s", "bits_per_second": "bit/s", "mm_per_second": " mm/s",
+    "celsius": "°C", "kelvin": "K", "volts": "V", "amperes": "A", "ohms": "Ω", "watts": "W", "dbm": "dBm", "db": "dB",
+    "hertz": "Hz", "rpm": "rpm", "pascals": "Pa", "joules": "J", "percent": "%", "s": "s", "seconds": "s", "ms": "ms",
+    "g": "g", "meters": "m", "meters_per_second_squared": "m/s²", "cubic_meters_per_second": "m³/s", "bytes": "B",
+    "bytes_per_second": "B/s", "bits_per_second": "bit/s", "tasks": "tasks", "per_s": "/s",
 }  # fmt: skip
-_SUFFIXES = (*sorted(SIGNS, key=len, reverse=True), "bytes", "ratio", "total", "count")
+_SUFFIXES = (*sorted(SIGNS, key=len, reverse=True), "ratio", "total", "count")
 _SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -39,16 +40,12 @@ def title(metric: str) -> str:
 
 
 def sign(metric: str) -> str:
-    """The unit as written behind a number on an axis: `°C`, `%`, `B`."""
-    match unit(metric):
-        case "ratio":
-            return "%"
-        case "bytes":
-            return "B"
-        case "bytes_per_second":
-            return "B/s"
-        case other:
-            return SIGNS.get(other, "").strip()
+    """The unit as written behind a number: `°C`, `B`, and `%` for shares, which are 0 to 1 in the data."""
+    kind = unit(metric)
+    if kind == "ratio":
+        known = METRICS.get(metric)
+        return "%" if known is None or known.high <= 2.0 else ""
+    return SIGNS.get(kind, "")
 
 
 def number(value: float | None) -> str:
@@ -56,7 +53,7 @@ def number(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "–"
     for scale, letter in _SCALES:
-        if abs(value) >= scale * 10:
+        if abs(value) >= scale * (10 if scale == 1e3 else 1):
             return f"{value / scale:.3g} {letter}"
     return f"{value:,.0f}" if value == round(value) else f"{value:.4g}"
 
@@ -67,16 +64,15 @@ def amount(value: float | str | None, metric: str) -> str:
         return value
     if value is None or not math.isfinite(value):
         return "–"
-    match unit(metric):
-        case "ratio":
-            return f"{value * 100:.3g} %"
-        case "bytes" | "bytes_per_second":
-            text = number(value)
-            return f"{text}{'' if text[-1].isalpha() else ' '}{sign(metric)}"
-        case "s" | "seconds" if abs(value) >= 120:
-            return span(value * 1000)
-        case other:
-            return number(value) + SIGNS.get(other, "")
+    mark = sign(metric)
+    if mark == "%" and unit(metric) == "ratio":
+        return f"{value * 100:.3g} %"
+    if mark == "s" and abs(value) >= 120:
+        return span(value * 1000)
+    if mark == "s" and 0 < abs(value) < 0.1:
+        return f"{value * 1000:.3g} ms"
+    text = number(value)
+    return f"{text}{'' if text[-1].isalpha() or not mark else ' '}{mark}"
 
 
 def span(ms: float) -> str:
@@ -117,32 +113,23 @@ def day(ms: int) -> str:
     return f"{moment(ms).day} {moment(ms):%b}"
 
 
-def forecast_sentence(forecast: Mapping[str, object], now_ms: int) -> str:
+def forecast_sentence(forecast: Forecast, now_ms: int) -> str:
     """A forecast in words, with its interval; "" where it says nothing of time or risk."""
-    median, low, high, risk, horizon = (
-        _float(forecast.get(key)) for key in ("median_ms", "low_ms", "high_ms", "risk_ratio", "horizon_ms")
-    )
-    metric = str(forecast.get("metric") or "")
-    limit = _float(forecast.get("limit"))
-    what = title(metric or str(forecast.get("name") or "")).lower()
-    parts = []
-    if median is not None:
-        reaches = f"{what} reaches {amount(limit, metric)}" if limit is not None else f"{what} reaches its limit"
-        parts.append(_capital(f"{reaches} {_when(median, now_ms)}"))
-    if low is not None and high is not None:
-        parts.append(f"most likely between {day(int(low))} and {day(int(high))} (9 times in 10)")
-    if risk is not None:
-        within = f" within {span(horizon)}" if horizon else ""
-        parts.append(_capital(f"{risk * 100:.0f} in 100 devices like this one fail{within}"))
+    metric, parts = forecast.metric, []
+    what = title(metric or forecast.name).lower()
+    if forecast.median_ms is not None:
+        goal = "its limit" if forecast.limit is None else amount(forecast.limit, metric)
+        parts.append(_capital(f"{what} reaches {goal} {_when(forecast.median_ms, now_ms)}"))
+    if forecast.low_ms is not None and forecast.high_ms is not None:
+        parts.append(f"9 times in 10 between {day(forecast.low_ms)} and {day(forecast.high_ms)}")
+    if forecast.risk_ratio is not None:
+        within = f" within {span(forecast.horizon_ms)}" if forecast.horizon_ms else ""
+        parts.append(f"{forecast.risk_ratio * 100:.0f} of 100 devices in this state fail{within}")
     return "; ".join(parts) + "." if parts else ""
 
 
 def _when(ms: float, now_ms: int) -> str:
     return f"in about {span(ms - now_ms)} ({day(int(ms))})" if ms > now_ms else "now"
-
-
-def _float(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def _capital(text: str) -> str:

@@ -15,9 +15,9 @@ from gateway.web.session import Agent, Viewer
 
 router = APIRouter(prefix="/phones", include_in_schema=False)
 QUICK = {
-    "en": ("YES", "NO", "It has got worse", "STOP", "START", "HELP"),
-    "de": ("JA", "NEIN", "Es ist schlimmer geworden", "STOP", "START", "HILFE"),
-    "zh": ("是", "否", "情况更严重了", "退订", "START", "帮助"),
+    "en": ("1", "2", "3", "It has got worse", "STOP", "START", "HELP"),
+    "de": ("1", "2", "3", "Es ist schlimmer geworden", "STOP", "START", "HILFE"),
+    "zh": ("1", "2", "3", "情况更严重了", "退订", "START", "帮助"),
 }
 
 

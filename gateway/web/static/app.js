@@ -70,12 +70,25 @@
   });
 
   /* ---- forms and scrolling ---- */
-  const toBottom = () => { for (const box of document.querySelectorAll("[data-bottom]")) box.scrollTop = box.scrollHeight; };
+  const scrolledUp = new WeakSet(); // conversations in which somebody reads older lines: left where they are
+  const toBottom = () => { for (const box of document.querySelectorAll("[data-bottom]")) if (!scrolledUp.has(box)) box.scrollTop = box.scrollHeight; };
+  document.addEventListener("scroll", (event) => {
+    const box = event.target;
+    if (!(box instanceof Element) || !("bottom" in box.dataset)) return;
+    if (box.scrollHeight - box.scrollTop - box.clientHeight > 40) scrolledUp.add(box); else scrolledUp.delete(box);
+  }, true);
   document.addEventListener("htmx:after:request", (event) => {
     const form = event.target;
     if (form instanceof HTMLFormElement && "clear" in form.dataset) for (const box of form.querySelectorAll("textarea, input[name=text]")) box.value = "";
   });
-  document.addEventListener("htmx:after:swap", () => { tick(); toBottom(); });
+  /* A table wider than the screen scrolls, so the keyboard must be able to reach it. */
+  const reachable = () => {
+    for (const box of document.querySelectorAll(".scroll")) {
+      if (box.scrollWidth > box.clientWidth) box.tabIndex = 0; else box.removeAttribute("tabindex");
+    }
+  };
+  window.addEventListener("resize", reachable);
+  document.addEventListener("htmx:after:swap", () => { tick(); toBottom(); reachable(); });
   document.addEventListener("keydown", (event) => {
     if (event.key === "/" && !/^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement?.tagName ?? "")) {
       const search = document.querySelector("input[type=search]");
@@ -86,6 +99,7 @@
   document.addEventListener("DOMContentLoaded", () => {
     tick();
     toBottom();
+    reachable();
     for (const log of document.querySelectorAll(".log")) log.scrollTop = log.scrollHeight;
     if (document.querySelector("[data-live]")) listen();
     for (const part of document.querySelectorAll("[data-every]")) {

@@ -15,18 +15,27 @@
     return value;
   };
   const palette = () => Object.fromEntries(
-    ["text", "soft", "line", "accent", "warn", "bad", "ok", "line-strong"].map((name) => [name, colour(name)]));
+    ["soft", "line", "accent", "warn-fill", "bad-fill", "off-fill"].map((name) => [name, colour(name)]));
   const faint = (rgb, alpha) => rgb.replace(/^rgb\(/, "rgba(").replace(/\)$/, `, ${alpha})`);
 
   const scaled = (value, sign) => {
     if (value == null || !Number.isFinite(value)) return "–";
     if (sign === "%") return `${Number((value * 100).toPrecision(3))} %`;
+    if (sign === "s" && value !== 0 && Math.abs(value) < 0.1) return `${Number((value * 1000).toPrecision(3))} ms`;
     const steps = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
     const step = steps.find(([size]) => Math.abs(value) >= size * (sign.startsWith("B") ? 1 : 10));
     const text = step ? `${Number((value / step[0]).toPrecision(3))} ${step[1]}` : `${Number(value.toPrecision(4))}`;
     return sign ? (step ? text + sign : `${text} ${sign}`) : text;
   };
   const stamp = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+
+  const dayName = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
+  const hourName = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+  /* One line of labels: days, or hours with the day where a new one begins. */
+  const dates = (u, splits, axis, space, step) => splits.map((ms, i) => {
+    const day = dayName.format(ms);
+    return step >= 43200000 || i === 0 || day !== dayName.format(splits[i - 1]) ? day : hourName.format(ms);
+  });
 
   const get = async (url) => {
     const response = await fetch(url, { headers: { Accept: "application/json" } });
@@ -56,7 +65,7 @@
       ]);
       this.line = line;
       this.end = this.withForecast(line, metrics.map((f) => f.dataset.metric));
-      metrics.forEach((figure, i) => this.draw(figure, series[i], i));
+      metrics.forEach((figure, i) => this.draw(figure, series[i]));
       this.drawLane(this.box.querySelector("[data-lane]"));
     }
 
@@ -76,7 +85,7 @@
         legend: { show: false },
         cursor: { sync: { key: this.sync.key, setSeries: false }, y: false, points: { size: 6 }, drag: { x: true, y: false, setScale: false } },
         scales: { x: { time: true, range: () => [board.from, board.end] }, ...extra.scales },
-        axes: [{ ...axis, size: 26, space: 70 }, { ...axis, size: AXIS, ...extra.yAxis }],
+        axes: [{ ...axis, size: 26, space: 80, values: dates }, { ...axis, size: AXIS, ...extra.yAxis }],
         series: [{}, ...extra.series],
         hooks: {
           setSelect: [(u) => { if (u.select.width > 6) board.zoom(u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x")); u.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false); }],
@@ -86,7 +95,7 @@
       };
     }
 
-    draw(figure, series, position) {
+    draw(figure, series) {
       const name = figure.dataset.metric;
       const p = palette();
       const forecast = this.line.forecasts.find((f) => f.metric === name && f.median_ms);
@@ -104,7 +113,7 @@
       const options = this.options(figure, 160, {
         scales: { y: { range } },
         yAxis: { values: (u, ticks) => ticks.map((v) => scaled(v, series.unit)), space: 34 },
-        series: [{ stroke: p.accent, width: 1.5, points: { show: series.t_ms.length < 60, size: 4 }, fill: faint(p.accent, 0.06), spanGaps: false }],
+        series: [{ stroke: p.accent, width: 1.5, points: { show: series.t_ms.length < 60, size: 4 }, spanGaps: false }],
         hooks: {
           drawClear: [(u) => this.paintEpisodes(u, name, p)],
           draw: [(u) => { this.paintBirths(u, p); this.paintForecast(u, forecast, last, p); }],
@@ -114,26 +123,26 @@
           }],
         },
       });
-      this.put(figure, options, gaps(series), position);
+      this.put(figure, options, gaps(series));
       table(figure.querySelector(".table"), series);
     }
 
     drawLane(figure) {
       const p = palette();
-      const tones = [p["line-strong"], p.soft, p.warn, p.bad, p.bad];
+      const tones = [p["off-fill"], p["off-fill"], p["warn-fill"], p["bad-fill"], p["bad-fill"]];
       const marks = this.line.logs;
       const t = marks.map((m) => m[0]), level = marks.map((m) => LEVELS[m[1]] ?? 1);
       const loud = level.filter((l) => l >= 3).length;
       figure.querySelector(".now").textContent = marks.length ? `${marks.length} lines${loud ? `, ${loud} errors` : ""}` : "none in this span";
-      const options = this.options(figure, 76, {
+      const options = this.options(figure, 92, {
         scales: { y: { range: [-0.6, 4.6] } },
-        yAxis: { splits: () => [1, 2, 3.5], values: () => ["info", "warn", "error"], grid: { show: false } },
+        yAxis: { splits: () => [0.5, 2, 3.5], values: () => ["info", "warning", "error"], grid: { show: false } },
         series: [{ stroke: p.soft, paths: () => null, points: { show: false } }],
         hooks: {
           draw: [(u) => {
             const width = Math.max(1.5, devicePixelRatio);
             marks.forEach((mark, i) => {
-              const x = u.valToPos(t[i], "x", true), y = u.valToPos(level[i], "y", true);
+              const x = u.valToPos(t[i], "x", true), y = u.valToPos([0.2, 0.5, 2, 3.5, 3.8][level[i]], "y", true);
               u.ctx.fillStyle = tones[level[i]];
               u.ctx.fillRect(x - width / 2, y - 5 * devicePixelRatio, width, 10 * devicePixelRatio);
             });
@@ -141,14 +150,13 @@
           }],
         },
       });
-      this.put(figure, options, [t.length ? t : [this.from], t.length ? level : [null]], -1);
+      this.put(figure, options, [t.length ? t : [this.from], t.length ? level : [null]]);
     }
 
-    put(figure, options, data, position) {
+    put(figure, options, data) {
       const plot = figure.querySelector(".plot");
       this.plots.get(figure)?.destroy();
       plot.classList.remove("waiting");
-      if (position > 0 || position === -1) options.axes[0].grid = { ...options.axes[0].grid };
       this.plots.set(figure, new uPlot(options, data, plot));
     }
 
@@ -159,10 +167,10 @@
         const left = Math.max(bbox.left, u.valToPos(e.onset_ms, "x", true));
         const right = Math.min(bbox.left + bbox.width, u.valToPos(e.end_ms ?? this.to, "x", true));
         if (right <= left) continue;
-        ctx.fillStyle = faint(p.bad, e.metric ? 0.13 : 0.06);
+        ctx.fillStyle = faint(p["bad-fill"], 0.07);
         ctx.fillRect(left, bbox.top, Math.max(2, right - left), bbox.height);
-        ctx.fillStyle = p.bad;
-        ctx.fillRect(left, bbox.top, devicePixelRatio, bbox.height);
+        ctx.fillStyle = e.metric ? p["bad-fill"] : faint(p["bad-fill"], 0.4);
+        ctx.fillRect(left, bbox.top, Math.max(3, right - left), 3 * devicePixelRatio);
       }
       ctx.restore();
     }
@@ -189,13 +197,13 @@
       ctx.save();
       ctx.beginPath(); ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height); ctx.clip();
       if (f.low_ms && f.high_ms && this.end > this.to) {
-        ctx.fillStyle = faint(p.warn, 0.18);
+        ctx.fillStyle = faint(p["warn-fill"], 0.22);
         ctx.beginPath(); ctx.moveTo(start, y0); ctx.lineTo(x(f.low_ms), y1); ctx.lineTo(x(f.high_ms), y1); ctx.closePath(); ctx.fill();
       }
       ctx.lineWidth = 1.5 * devicePixelRatio;
       ctx.setLineDash([5 * devicePixelRatio, 4 * devicePixelRatio]);
-      if (this.end > this.to) { ctx.strokeStyle = p.warn; ctx.beginPath(); ctx.moveTo(start, y0); ctx.lineTo(x(f.median_ms), y1); ctx.stroke(); }
-      ctx.strokeStyle = p.bad;
+      if (this.end > this.to) { ctx.strokeStyle = p["warn-fill"]; ctx.beginPath(); ctx.moveTo(start, y0); ctx.lineTo(x(f.median_ms), y1); ctx.stroke(); }
+      ctx.strokeStyle = p["bad-fill"];
       ctx.beginPath(); ctx.moveTo(bbox.left, y1); ctx.lineTo(bbox.left + bbox.width, y1); ctx.stroke();
       if (this.end > this.to) {
         ctx.setLineDash([]); ctx.lineWidth = devicePixelRatio; ctx.strokeStyle = p.soft;
