@@ -114,10 +114,16 @@ def find_device(engine: Engine, device_id: str) -> DeviceRecord:
 
 
 def list_devices(
-    engine: Engine, *, search: str = "", device_type: str = "", customer_id: str = "", limit: int = 100_000
+    engine: Engine,
+    *,
+    search: str = "",
+    device_type: str = "",
+    customer_id: str = "",
+    first: int = 0,
+    limit: int = 100_000,
 ) -> tuple[DeviceRecord, ...]:
-    """Devices by number; `search` looks in id, model, site and firmware."""
-    query = select(devices).order_by(devices.c.number).limit(limit)
+    """Devices by number, from `first` on; `search` looks in id, model, site and firmware."""
+    query = select(devices).where(devices.c.number >= first).order_by(devices.c.number).limit(limit)
     if search:
         columns = (devices.c.device_id, devices.c.model, devices.c.site, devices.c.firmware)
         wanted = columns[0].icontains(search, autoescape=True)
@@ -159,13 +165,6 @@ def refresh_roster(engine: Engine, roster: Roster) -> tuple[DeviceId, ...]:
     for device in news:
         roster.put_device(device)
     return tuple(device.device_id for device in news if device.revoked)
-
-
-def credential(engine: Engine, device_id: str) -> str | None:
-    """Credentials hash of one device; None where it is unknown or may not connect."""
-    query = select(devices.c.credentials_hash).where(devices.c.device_id == device_id, devices.c.revoked.is_(False))
-    with reading(engine) as connection:
-        return connection.execute(query).scalar() or None
 
 
 def command_key(engine: Engine, device_id: str) -> bytes:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.detect.engine import SERIES_DETECTORS, Engine, EngineSettings, Findings
-from gateway.model import Alert, Block, Device, DeviceId, Episode, Evidence, LogLines, Roster
+from gateway.model import Alert, Block, Device, DeviceId, Episode, Evidence, Forecast, LogLines, Roster
 from gateway.prognosis.forecaster import Forecaster
 from gateway.services.facts import STALE_MS, Facts
 from rules import RuleSet, RuleState, Transition, evaluate
@@ -114,6 +114,11 @@ class Judgement:
     def episodes(self, device_id: str) -> tuple[Episode, ...]:
         """The newest episodes of a device, newest first."""
         return tuple(self._episodes.get(device_id, ()))
+
+    def forecasts(self, device_id: str) -> tuple[Forecast, ...]:
+        """What can be said of a device's future now."""
+        device = self.roster.device(device_id)
+        return self.forecaster.forecasts(self.facts.now_ms, only=device.number) if device else ()
 
     def snapshot(self) -> dict[str, Arrays]:
         """Everything that must outlive a restart, as named arrays by part."""

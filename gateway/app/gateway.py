@@ -1,0 +1,267 @@
+"""One running gateway: services joined, started, kept going, and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+import uvicorn
+from sqlalchemy import Engine
+
+import rules
+from gateway import ledger
+from gateway.app import make
+from gateway.broker import Broker
+from gateway.config import Settings, duration_s
+from gateway.ingest import Intake, Mapping
+from gateway.ledger import registry
+from gateway.model import Block, Roster
+from gateway.outreach import load_texts
+from gateway.ports import SeriesStore, TelemetrySource
+from gateway.selfwatch import Watch
+from gateway.services import snapshot
+from gateway.services.deadletters import DeadLetters
+from gateway.services.dispatch import Dispatch
+from gateway.services.downlink import Downlink
+from gateway.services.inbound import Inbound
+from gateway.services.jobs import Job, schedule
+from gateway.services.judgement import Judgement
+from gateway.services.receive import Receiver
+from gateway.services.replies import Replies
+from gateway.services.supervise import keep
+from gateway.services.turn import Turn
+from gateway.web.app import create_app
+from gateway.web.deps import Part, WebDeps
+from gateway.web.hub import Hub
+
+TICK_S = 1.0  # between judgements where nothing comes
+RETAIN_S = 3_600.0  # roll-up and retention by the hour, a roll-up's own step
+STOP_S = 3.0  # for links; of the five seconds in which a gateway is to be gone
+LAGGING_S = 60.0  # behind by so much, ingest is shown as degraded
+
+log = structlog.get_logger(__name__)
+
+
+def now_ms() -> int:
+    """Wall clock, Unix ms."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(slots=True, kw_only=True)
+class Gateway:
+    """Everything that runs, joined by `open_gateway`. `serve` runs it until it is cancelled."""
+
+    settings: Settings
+    ledger: Engine
+    roster: Roster
+    store: SeriesStore
+    watch: Watch
+    hub: Hub
+    broker: Broker | None
+    source: TelemetrySource
+    turn: Turn
+    dispatch: Dispatch
+    downlink: Downlink
+    console: socket.socket
+    receiver: Receiver = field(init=False)
+    web: uvicorn.Server = field(init=False)
+    turning: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def console_url(self) -> str:
+        """Where the console answers."""
+        host, port = self.console.getsockname()[:2]
+        return f"http://{'localhost' if host in ('0.0.0.0', '127.0.0.1') else host}:{port}"  # noqa: S104  # shown only
+
+    @property
+    def mqtt_port(self) -> int:
+        """Where devices find the embedded broker; 0 with another."""
+        return self.broker.mqtt_port if self.broker else 0
+
+    async def serve(self) -> None:
+        """Run every service until cancelled."""
+        scheduler = schedule(self._jobs(), ledger=self.ledger, clock=now_ms)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.web.serve(sockets=[self.console]), name="web")
+                if self.broker is not None:
+                    group.create_task(keep("broker", self.broker.watch))
+                group.create_task(keep("receive", self._receive))
+                group.create_task(keep("tick", self._ticks))
+                group.create_task(keep("dispatch", self.dispatch.run))
+                scheduler.start()
+        finally:
+            if scheduler.running:
+                scheduler.shutdown(wait=False)
+            self.hub.close()
+
+    async def on_block(self, block: Block) -> None:
+        """The turn of one committed block."""
+        async with self.turning:
+            await asyncio.to_thread(self.turn.advance, block, wall_ms=now_ms())
+        self.watch.set("ingest_lag_seconds", self.receiver.lag_ms / 1000)
+
+    async def _receive(self) -> None:
+        """Catch up with the store, then take what comes; a turn that failed ends the run, and this begins anew."""
+        async with self.turning:
+            await asyncio.to_thread(self.turn.resume, wall_ms=now_ms())
+        await self.receiver.run()
+
+    async def _ticks(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            async with self.turning:
+                await asyncio.to_thread(self.turn.tick, wall_ms=now_ms())
+            self.hub.publish("system")
+
+    async def stop(self) -> None:
+        """Close links, keep what is in memory, release files."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S):
+                await self.source.close()
+                if self.broker is not None:
+                    await self.broker.stop()
+        await asyncio.to_thread(self.turn.save)
+        await asyncio.to_thread(self.store.close)
+        self.ledger.dispose()
+        self.console.close()
+
+    def _jobs(self) -> Sequence[Job]:
+        return (
+            Job(name="retention", every_s=RETAIN_S, run=self._retain),
+            Job(name="snapshot", every_s=duration_s(self.settings.detect.snapshot_every), run=self._save),
+        )
+
+    def _retain(self, at_ms: int) -> str:
+        removed = self.store.retain(at_ms)
+        return ", ".join(f"{name} {count:,}" for name, count in removed.items()) or "nothing to remove"
+
+    def _save(self, _at_ms: int) -> str:
+        self.turn.save()
+        self.store.settle(self.turn.window)
+        return f"window {self.turn.window}"
+
+    def parts(self) -> Sequence[Part]:
+        """The parts of the gateway, for the page of system health."""
+        counts, lag_s = self.receiver.counts, self.receiver.lag_ms / 1000
+        sent = tuple(_told(self.dispatch.counts))
+        lagging = lag_s > LAGGING_S
+        numbers = [("lag", f"{lag_s:.1f} s")]
+        numbers += [(name, f"{counts[name]:,}") for name in ("windows", "batches", "values", "lines", "duplicates")]
+        numbers += _told(counts, "refused.", "dropped.")
+        blocked = sum(counts[code] for code in ("store_full", "store_away", "store_busy"))
+        return (
+            *self._broker_part(),
+            Part(name="Ingest", state="degraded" if lagging else "ok", numbers=tuple(numbers)),
+            Part(
+                name="Series store",
+                state="degraded" if blocked and lagging else "ok",
+                detail=self.settings.store.kind,
+                numbers=(("appends that had to wait", f"{blocked:,}"),),
+            ),
+            Part(name="Ledger", state="ok", detail=self.ledger.dialect.name),
+            Part(
+                name="Outreach",
+                state="ok",
+                detail=self.settings.outreach.channel,
+                numbers=sent,
+            ),
+        )
+
+    def _broker_part(self) -> tuple[Part, ...]:
+        if self.broker is None:
+            return ()
+        up = bool(self.broker.pid)
+        detail = f"embedded NATS, MQTT on port {self.broker.mqtt_port}" if up else "it is being restarted"
+        return (
+            Part(name="Broker", state="ok" if up else "down", detail=detail, numbers=tuple(_told(self.broker.counts))),
+        )
+
+
+def _told(counts: object, *prefixes: str) -> list[tuple[str, str]]:
+    held = dict(counts) if isinstance(counts, dict) else {}
+    names = sorted(name for name in held if not prefixes or name.startswith(prefixes))
+    return [(name.replace("_", " ").replace(".", ": "), f"{held[name]:,}") for name in names]
+
+
+@asynccontextmanager
+async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
+    """A gateway ready to serve: its broker runs, its files are open. Leaving stops all of it.
+
+    Raises:
+        ConfigError: `port_in_use`, `broker_missing`, `store_locked`, `bad_ledger_url`, ... with the way out.
+    """
+    folder = Path(settings.data_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    console = make.listener(settings.web.host, settings.web.port)
+    engine = ledger.connect(settings.ledger_url)
+    await asyncio.to_thread(ledger.migrate, engine)
+    plain = make.mapping(settings.ingest)
+    broker = make.broker(settings, engine, plain)
+    if broker is not None:
+        await broker.start()
+    try:
+        gateway = await asyncio.to_thread(_join, settings, engine, broker, console, plain)
+    except BaseException:
+        console.close()
+        if broker is not None:
+            await broker.stop()
+        raise
+    try:
+        yield gateway
+    finally:
+        await gateway.stop()
+
+
+def _join(
+    settings: Settings, engine: Engine, broker: Broker | None, console: socket.socket, plain: Mapping | None
+) -> Gateway:
+    folder = Path(settings.data_dir)
+    roster = registry.load_roster(engine)
+    store = make.STORES[settings.store.kind](folder, roster, settings.store)
+    watch, hub, texts = Watch(), Hub(started_ms=now_ms()), load_texts()
+    window, held = snapshot.load(folder / "state")
+    judgement = Judgement(roster, rules.load(make.rule_paths(settings)), held=held)
+    turn = Turn(
+        ledger=engine, roster=roster, store=store, judgement=judgement, texts=texts, watch=watch,
+        sender=settings.outreach.sender_name, tell=hub.publish, folder=folder / "state",
+    )  # fmt: skip
+    turn.window = window
+    source = make.source(settings, broker, plain)
+    inbound = Inbound(engine=engine, texts=texts, now_ms=now_ms, sender=settings.outreach.sender_name)
+    channel = make.CHANNELS[settings.outreach.channel](settings, inbound, hub.publish)
+    gateway = Gateway(
+        settings=settings, ledger=engine, roster=roster, store=store, watch=watch, hub=hub, broker=broker,
+        source=source, turn=turn, console=console,
+        dispatch=Dispatch(engine=engine, channels={"sms": channel}, now_ms=now_ms),
+        downlink=Downlink(ledger=engine, source=source, now_ms=now_ms, folder=folder / "diagnostics"),
+    )  # fmt: skip
+    gateway.receiver = Receiver(
+        source=source, store=store, roster=roster, now_ms=now_ms, pace=make.pace(settings.ingest),
+        intake=Intake(roster, limits=make.limits(settings.ingest), mapping=plain),
+        save_series=lambda s, m: registry.save_new_series(engine, roster, from_series=s, from_metric=m),
+        on_block=gateway.on_block, on_message=gateway.downlink.take,
+        on_unknown=lambda _ids: learn_devices(engine, roster), dead_letters=DeadLetters(folder / "dead-letters"),
+    )  # fmt: skip
+    deps = WebDeps(
+        engine=engine, store=store, roster=roster, hub=hub, watch=watch, now_ms=now_ms, settings=settings.web,
+        replies=Replies(inbound=inbound, signed=make.signature_check(settings.outreach)), parts=gateway.parts,
+        episodes=judgement.episodes, forecasts=judgement.forecasts, phones=settings.outreach.channel == "console",
+    )  # fmt: skip
+    gateway.web = make.Server(
+        uvicorn.Config(create_app(deps), log_config=None, lifespan="off", access_log=False, timeout_graceful_shutdown=1)
+    )
+    return gateway
+
+
+def learn_devices(engine: Engine, roster: Roster) -> None:
+    """Put devices into the roster that were provisioned since it was loaded."""
+    for record in registry.list_devices(engine, first=len(roster.devices)):
+        roster.put_device(record.device)

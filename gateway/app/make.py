@@ -1,0 +1,198 @@
+"""Settings to parts: which store, broker, source, channel. To add one of a kind, write its module and name it here."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping as Fields
+from pathlib import Path
+
+import uvicorn
+import yaml
+from sqlalchemy import Engine
+
+import rules
+from gateway.broker import GATEWAY, Broker, BrokerConfig, Tls
+from gateway.channels.console import ConsoleChannel
+from gateway.channels.twilio import TwilioSms, signature_fits
+from gateway.config import IngestSettings, OutreachSettings, Settings, StoreSettings, duration_s
+from gateway.errors import ConfigError
+from gateway.ingest import Limits, Mapping
+from gateway.ledger import registry
+from gateway.model import Roster
+from gateway.ports import Channel, SeriesStore, TelemetrySource
+from gateway.services.inbound import Inbound
+from gateway.services.receive import Pace
+from gateway.sources.jetstream import JetStreamSource
+from gateway.sources.mqtt import TOPICS, MqttSource
+from gateway.stores.duckdb import DuckDbStore
+from gateway.stores.influx import InfluxStore
+from gateway.stores.retention import Keep
+
+Tell = Callable[[str, str], None]
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its own signal handling: stopping is the gateway's business."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+def listener(host: str, port: int) -> socket.socket:
+    """The console's listening socket. Raises ConfigError `port_in_use`."""
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as exc:
+        bound.close()
+        raise ConfigError("port_in_use", f"{host}:{port} is taken: stop what listens there, or set web.port") from exc
+    bound.listen(128)
+    return bound
+
+
+def _duckdb(folder: Path, _roster: Roster, held: StoreSettings) -> SeriesStore:
+    keep = Keep(
+        raw_ms=int(1000 * duration_s(held.keep_raw)),
+        rollup_ms=int(1000 * duration_s(held.keep_rollup)),
+        logs_ms=int(1000 * duration_s(held.keep_logs)),
+    )
+    return DuckDbStore(folder / "series.duckdb", memory=held.memory, keep=keep)
+
+
+def _influx(_folder: Path, roster: Roster, held: StoreSettings) -> SeriesStore:
+    return InfluxStore(
+        roster,
+        url=held.influx_url,
+        token=held.influx_token.get_secret_value(),
+        org=held.influx_org,
+        bucket=held.influx_bucket,
+        keep_raw_s=duration_s(held.keep_raw),
+        keep_rollup_s=duration_s(held.keep_rollup),
+    )
+
+
+STORES: Fields[str, Callable[[Path, Roster, StoreSettings], SeriesStore]] = {"duckdb": _duckdb, "influx": _influx}
+
+
+def _console(_settings: Settings, inbound: Inbound, tell: Tell) -> Channel:
+    def delivered(message_id: str, provider_id: str) -> None:
+        inbound.status(message_id=message_id, status="delivered", provider_id=provider_id)
+        tell("message", message_id)
+
+    return ConsoleChannel(delivered)
+
+
+def _twilio(settings: Settings, _inbound: Inbound, _tell: Tell) -> Channel:
+    held, base = settings.outreach, settings.web.public_url.rstrip("/")
+    return TwilioSms(
+        held.twilio_account_sid,
+        held.twilio_auth_token.get_secret_value(),
+        service_sid=held.twilio_messaging_service_sid,
+        sender=held.twilio_from,
+        callback_url=f"{base}/webhooks/twilio/status" if base else "",
+    )
+
+
+CHANNELS: Fields[str, Callable[[Settings, Inbound, Tell], Channel]] = {"console": _console, "twilio": _twilio}
+
+
+def signature_check(held: OutreachSettings) -> Callable[[str, Fields[str, str], str], bool]:
+    """Whether a webhook is Twilio's: signed with the account's token, for the public address."""
+    tokens = (held.twilio_auth_token.get_secret_value(),)
+
+    def fits(url: str, form: Fields[str, str], signature: str) -> bool:
+        return signature_fits(tokens, url=url, form=form, signature=signature)
+
+    return fits
+
+
+def mapping(held: IngestSettings) -> Mapping | None:
+    """The mapping of plain MQTT topics. Raises ConfigError `mapping_unreadable`, `mapping_invalid`."""
+    if not held.plain:
+        return None
+    try:
+        return Mapping(yaml.safe_load(Path(held.plain).read_text()))
+    except (OSError, yaml.YAMLError) as exc:
+        raise ConfigError("mapping_unreadable", f"{held.plain}: {exc}") from exc
+
+
+def broker(settings: Settings, engine: Engine, plain: Mapping | None) -> Broker | None:
+    """The embedded broker, not started; None where the settings name another."""
+    held, folder = settings.broker, Path(settings.data_dir)
+    if held.url:
+        return None
+    config = BrokerConfig(
+        directory=folder / "broker",
+        mqtt_host=held.host,
+        mqtt_port=held.port or -1,
+        max_disk_bytes=held.max_store_bytes,
+        tls=Tls(cert=Path(held.tls_cert), key=Path(held.tls_key)) if held.tls_cert else None,
+    )
+    return Broker(
+        config,
+        seed=_account_seed(folder),
+        credential=lambda device_id: registry.credential_of(engine, device_id),
+        patterns=plain.patterns if plain else (),
+    )
+
+
+def source(settings: Settings, embedded: Broker | None, plain: Mapping | None) -> TelemetrySource:
+    """Where deliveries come from: the embedded broker (started) by its own protocol, any other by MQTT."""
+    held = settings.broker
+    topics = TOPICS + (plain.topics if plain else ())
+    if embedded is not None:
+        return JetStreamSource(
+            embedded.nats_url,
+            user=GATEWAY,
+            password=embedded.config.gateway_password,
+            mqtt_host=embedded.config.mqtt_host,
+            mqtt_port=embedded.mqtt_port,
+            topics=topics,
+            inflight=settings.ingest.inflight,
+        )
+    return MqttSource(
+        held.url,
+        user=held.username,
+        password=held.password.get_secret_value(),
+        ca_file=held.ca_file,
+        topics=topics,
+        inflight=settings.ingest.inflight,
+    )
+
+
+def _account_seed(folder: Path) -> bytes:
+    """The key that signs devices' permissions, made at the first start and readable by the owner alone."""
+    path = folder / "account.seed"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_bytes(secrets.token_bytes(32))
+    return path.read_bytes()
+
+
+def limits(held: IngestSettings) -> Limits:
+    """Bounds of admission."""
+    return Limits(
+        max_future_ms=int(1000 * duration_s(held.max_future)),
+        max_age_ms=int(1000 * duration_s(held.max_age)),
+        values_per_minute=held.values_per_minute,
+    )
+
+
+def pace(held: IngestSettings) -> Pace:
+    """How windows close."""
+    return Pace(
+        window_deliveries=held.window_deliveries,
+        linger_s=duration_s(held.linger),
+        marks_every_s=duration_s(held.marks_every),
+    )
+
+
+def rule_paths(settings: Settings) -> Sequence[Path]:
+    """Where rules are read from: the library, then the operator's own."""
+    return [*([rules.LIBRARY] if settings.rules.library else []), *map(Path, settings.rules.paths)]

@@ -1,0 +1,114 @@
+"""Commands on devices: give them an identity, look at them, take it away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from gateway.cli.common import SettingsPath, console, now_ms, open_ledger, settings_of
+
+if TYPE_CHECKING:
+    from gateway.config import Settings
+    from gateway.services.provision import Endpoint
+
+device_app = typer.Typer(help="Devices of the fleet.", no_args_is_help=True)
+Id = Annotated[str, typer.Argument(help="Device id: letters, digits, `_`, `-`.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.add_typer(device_app, name="device")
+
+
+@device_app.command("add")
+def add(
+    device_id: Id,
+    type: Annotated[str, typer.Option("--type", help="Product type, as smart_lock: chooses its rules.")],  # noqa: A002
+    model: Annotated[str, typer.Option(help="Model.")] = "",
+    hardware: Annotated[str, typer.Option(help="Hardware revision.")] = "",
+    zone: Annotated[str, typer.Option(help="IANA zone of where it stands.")] = "UTC",
+    site: Annotated[str, typer.Option(help="Where it stands.")] = "",
+    host: Annotated[str, typer.Option(help="Address of the broker as the device sees it.")] = "",
+    path: SettingsPath = None,
+) -> None:
+    """Provision a device and print its agent's settings file, with its credentials, this once."""
+    from gateway.ledger.registry import NewDevice
+    from gateway.model import DeviceId
+    from gateway.services import provision
+
+    settings = settings_of(path)
+    new = NewDevice(device_id=DeviceId(device_id), type=type, model=model, hardware=hardware, zone=zone, site=site)
+    (made,) = provision.add(open_ledger(settings), [new], now_ms=now_ms())
+    print(provision.agent_toml(made, endpoint_of(settings, host)), end="")
+
+
+@device_app.command("renew")
+def renew(
+    device_id: Id,
+    host: Annotated[str, typer.Option(help="Address of the broker as the device sees it.")] = "",
+    path: SettingsPath = None,
+) -> None:
+    """Give a device new credentials and print its settings file; the old ones are void."""
+    from gateway.services import provision
+
+    settings = settings_of(path)
+    made = provision.renew(open_ledger(settings), device_id)
+    print(provision.agent_toml(made, endpoint_of(settings, host)), end="")
+
+
+@device_app.command("list")
+def list_(
+    search: Annotated[str, typer.Argument(help="Part of an id, model, site or firmware.")] = "",
+    path: SettingsPath = None,
+) -> None:
+    """List devices."""
+    from gateway.ledger import registry
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("device", "type", "model", "firmware", "site", "state"):
+        table.add_column(title)
+    for record in registry.list_devices(open_ledger(settings_of(path)), search=search):
+        d = record.device
+        state = "revoked" if d.revoked else "online" if record.online else "offline"
+        table.add_row(d.device_id, d.type, d.model, d.firmware, d.site, state)
+    console.print(table)
+
+
+@device_app.command("show")
+def show(device_id: Id, path: SettingsPath = None) -> None:
+    """Show what is known of a device, without its secrets."""
+    from gateway.services import provision
+
+    record = provision.show(open_ledger(settings_of(path)), device_id)
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for name in ("device_id", "type", "model", "hardware", "firmware", "customer_id", "zone", "site", "revoked"):
+        table.add_row(name, str(getattr(record.device, name) or "-"))
+    for name in ("online", "boot", "reboot_reason", "config_version", "desired", "reported"):
+        table.add_row(name, str(getattr(record, name)))
+    console.print(table)
+
+
+@device_app.command("revoke")
+def revoke(device_id: Id, path: SettingsPath = None) -> None:
+    """Take a device's right to connect; its history stays."""
+    from gateway.services import provision
+
+    provision.revoke(open_ledger(settings_of(path)), device_id)
+    console.print(f"{device_id} may connect no more")
+
+
+def endpoint_of(settings: Settings, host: str) -> Endpoint:
+    """Where devices find the broker, by the settings."""
+    from gateway.services.provision import Endpoint
+
+    held = settings.broker
+    if held.url:
+        scheme, _, address = held.url.partition("://")
+        name, _, port = address.rpartition("@")[2].partition(":")
+        tls = scheme == "mqtts"
+        return Endpoint(host=host or name, port=int(port or (8883 if tls else 1883)), tls=tls)
+    ca_pem = Path(held.tls_cert).read_text() if held.tls_cert else ""
+    return Endpoint(host=host or held.host, port=held.port, tls=bool(held.tls_cert), ca_pem=ca_pem)
