@@ -58,7 +58,7 @@ def due(engine: Engine, *, now_ms: int, limit: int = 50) -> tuple[Due, ...]:
             messages,
             incidents.c.state.label("incident_state"),
             incidents.c.quiet_ms,
-            devices.c.zone.label("device_zone"),
+            devices.c.zone.label("zone"),
         )
         .outerjoin(tickets, tickets.c.ticket_id == messages.c.ticket_id)
         .outerjoin(incidents, incidents.c.incident_id == tickets.c.incident_id)
