@@ -1,4 +1,4 @@
-"""The embedded series store: one DuckDB file beside the ledger. `stores.schema` explains its tables.
+"""The embedded series store: a DuckDB file with sorted runs beside it. `stores.schema` explains the layout.
 
 One writer at a time; readers take a snapshot of their own and never wait. What must be fast at every window (which
 batches are stored, the newest value of each series) is in memory, and is read back when the store is opened.
@@ -25,9 +25,10 @@ from gateway.ports import BatchKey
 from gateway.stores import retention
 from gateway.stores.keyset import KeySet
 from gateway.stores.newest import Newest
+from gateway.stores.runs import Runs
 from gateway.stores.schema import HOT, TABLES, VERSION
 
-HOT_ROWS = 8_000_000  # rows of one sorted run: a day of 20,000 values/min; sorting it takes about 2 s and 400 MB
+HOT_ROWS = 4_000_000  # rows of one sorted run: sorting and writing one takes about 2 s of one core
 CHECKPOINT = "128MB"  # of write-ahead log: a check point every few million values, each well under a second
 _FULL = ("no space left", "disk full", "file too large", "could not write", "out of disk")
 log = structlog.get_logger(__name__)
@@ -45,6 +46,7 @@ class DuckDbStore:
         self._config = {"memory_limit": memory, "threads": threads, "checkpoint_threshold": CHECKPOINT}
         self._keep = keep or retention.Keep()
         self._lock = threading.Lock()  # one writer
+        self._runs = Runs(path.with_name(path.name + ".runs"))
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="compaction")
         self._compacting: Future[None] | None = None
         self._settled = 0
@@ -95,13 +97,13 @@ class DuckDbStore:
         """(t_ms, value) of one series in [start, end), by time; thinned to about `limit` by min/max buckets if > 0."""
         with self._reading() as con:
             if limit <= 0:
-                query = f"SELECT t_ms, value FROM ({_samples(con)}) ORDER BY t_ms"
+                query = f"SELECT t_ms, value FROM ({self._samples(con, start_ms, end_ms)}) ORDER BY t_ms"
                 found = con.execute(query, _window_of(series, start_ms, end_ms)).fetchnumpy()
                 return _integers(found["t_ms"]), _floats(found["value"])
             width = max(1, -(-2 * (end_ms - start_ms) // limit))
             query = (
                 f"SELECT arg_min(t_ms, least) AS t1, min(least) AS v1, arg_max(t_ms, most) AS t2, max(most) AS v2 "
-                f"FROM ({_samples(con)}) GROUP BY (t_ms - {int(start_ms)}) // {width}"
+                f"FROM ({self._samples(con, start_ms, end_ms)}) GROUP BY (t_ms - {int(start_ms)}) // {width}"
             )
             found = con.execute(query, _window_of(series, start_ms, end_ms)).fetchnumpy()
         t_ms = np.concatenate([_integers(found["t1"]), _integers(found["t2"])])
@@ -132,25 +134,22 @@ class DuckDbStore:
             try:
                 self._write_newest()
                 removed = retention.apply(
-                    self._db, self._keep, keys=self._keys, now_ms=now_ms, settled=self._settled,
-                )  # fmt: skip
-                self._db.execute("CHECKPOINT")
+                    self._db, self._runs, self._keep, keys=self._keys, now_ms=now_ms, settled=self._settled
+                )
+                self._db.execute("CHECKPOINT").fetchall()
+                self._runs.sweep(self._db)
             except duckdb.Error as exc:
                 raise self._later(exc) from exc
         return removed
 
     def compact(self) -> None:
-        """Move the closed `hot` tables whose windows are settled into `cold`, one sorted run each."""
+        """Turn the closed `hot` tables whose windows are settled into sorted runs, and merge small runs."""
         for number in self._closed_tables():
             con = self._db.cursor()
             try:
-                con.execute("BEGIN")
-                con.execute(
-                    f"INSERT INTO cold SELECT series, t_ms, value, late FROM hot_{number} ORDER BY series, t_ms"
-                )
-                con.execute(f"DROP TABLE hot_{number}")
-                con.execute("COMMIT")
-            except duckdb.Error as exc:  # tried again at the next settling
+                self._runs.settle(con, number)
+                self._runs.merge(con)
+            except (duckdb.Error, OSError) as exc:  # tried again at the next settling
                 log.warning("store.compaction_failed", error=str(exc)[:200])
                 return
             finally:
@@ -158,14 +157,14 @@ class DuckDbStore:
             log.info("store.compacted", table=number)
 
     def flush(self, *, everything: bool = False) -> None:
-        """Write a check point; with `everything`, also sort all settled samples into `cold` first."""
+        """Write a check point; with `everything`, also turn all settled samples into runs first."""
         with self._lock:
             if everything and self._rows:
                 self._next_hot()
         if everything:
             self._pool.submit(self.compact).result()
         with self._lock:
-            self._db.execute("CHECKPOINT")
+            self._db.execute("CHECKPOINT").fetchall()
 
     def close(self) -> None:
         """Write what memory holds and let the file go."""
@@ -173,6 +172,16 @@ class DuckDbStore:
         with self._lock, contextlib.suppress(duckdb.Error):
             self._write_newest()
             self._db.close()
+
+    def _samples(self, con: duckdb.DuckDBPyConnection, start_ms: int, end_ms: int) -> str:
+        """A query over all samples of $series in [$start, $end): t_ms, value, least, most."""
+        bounds = "WHERE series = $series AND t_ms >= $start AND t_ms < $end"
+        query = "SELECT file FROM run WHERE last_ms >= ? AND first_ms < ?"
+        runs = [name for (name,) in con.execute(query, [start_ms, end_ms]).fetchall()]
+        tables = [f"hot_{n}" for n in _hot_tables(con)] + ([self._runs.parquet(runs)] if runs else [])
+        raw = [f"SELECT t_ms, value, value AS least, value AS most FROM {table} {bounds}" for table in tables]
+        raw.append(f"SELECT t_ms, mean AS value, least, most FROM rollup {bounds}")
+        return " UNION ALL ".join(raw)
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         try:
@@ -182,19 +191,20 @@ class DuckDbStore:
             code = "store_locked" if "lock" in str(exc).lower() else "store_unreadable"
             hint = "stop the other gateway" if code == "store_locked" else "move the file away, or restore it"
             raise ConfigError(code, f"{self._path}: {hint} ({str(exc)[:120]})") from exc
-        db.execute(TABLES)
+        db.execute(TABLES).fetchall()
         found = db.execute("SELECT version FROM about").fetchone()
         if found is None:
-            db.execute("INSERT INTO about VALUES (?)", [VERSION])
+            db.execute("INSERT INTO about VALUES (?)", [VERSION]).fetchall()
         elif found[0] != VERSION:
             raise ConfigError("store_version", f"{self._path} is of version {found[0]}, this gateway writes {VERSION}")
         return db
 
     def _load(self) -> None:
         """Read back what memory holds."""
+        self._runs.sweep(self._db, older_s=0.0)
         tables = _hot_tables(self._db)
         self._hot = max(tables, default=1)
-        self._db.execute(HOT.format(n=self._hot))
+        self._db.execute(HOT.format(n=self._hot)).fetchall()
         self._rows = _one(self._db, f"SELECT count(*) FROM hot_{self._hot}")
         self._last_window = _one(self._db, "SELECT coalesce(max(number), 0) FROM span")
         self._keys, self._newest = KeySet(), Newest()
@@ -221,7 +231,7 @@ class DuckDbStore:
             births = json.dumps([asdict(birth) for birth in block.births])
             presence = json.dumps([asdict(change) for change in block.presence])
             span = [block.window, block.received_ms, self._hot, births, presence]
-            con.execute("INSERT INTO span VALUES (?, ?, ?, ?, ?)", span)
+            con.execute("INSERT INTO span VALUES (?, ?, ?, ?, ?)", span).fetchall()
             con.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(duckdb.Error):
@@ -240,7 +250,7 @@ class DuckDbStore:
 
     def _next_hot(self) -> None:
         """Close the table that is written to, and begin the next."""
-        self._db.execute(HOT.format(n=self._hot + 1))
+        self._db.execute(HOT.format(n=self._hot + 1)).fetchall()
         self._hot, self._rows = self._hot + 1, 0
 
     def _closed_tables(self) -> list[int]:
@@ -255,7 +265,7 @@ class DuckDbStore:
         newest = self._newest.table()
         con = self._db
         con.execute("BEGIN")
-        con.execute("DELETE FROM newest")
+        con.execute("DELETE FROM newest").fetchall()
         _insert(con, "newest SELECT * FROM incoming", newest)
         con.execute("COMMIT")
 
@@ -274,22 +284,13 @@ class DuckDbStore:
 
 def _insert(con: duckdb.DuckDBPyConnection, what: str, incoming: pa.Table) -> None:
     con.register("incoming", incoming)
-    con.execute(f"INSERT INTO {what}")
+    con.execute(f"INSERT INTO {what}").fetchall()
     con.unregister("incoming")
 
 
 def _hot_tables(con: duckdb.DuckDBPyConnection) -> list[int]:
     query = "SELECT table_name FROM duckdb_tables() WHERE table_name LIKE 'hot\\_%' ESCAPE '\\'"
     return sorted(int(name.removeprefix("hot_")) for (name,) in con.execute(query).fetchall())
-
-
-def _samples(con: duckdb.DuckDBPyConnection) -> str:
-    """A query over all samples of $series in [$start, $end): t_ms, value, least, most."""
-    bounds = "WHERE series = $series AND t_ms >= $start AND t_ms < $end"
-    raw = [f"SELECT t_ms, value, value AS least, value AS most FROM hot_{n} {bounds}" for n in _hot_tables(con)]
-    raw.append(f"SELECT t_ms, value, value AS least, value AS most FROM cold {bounds}")
-    raw.append(f"SELECT t_ms, mean AS value, least, most FROM rollup {bounds}")
-    return " UNION ALL ".join(raw)
 
 
 def _window_of(series: int, start_ms: int, end_ms: int) -> dict[str, int]:

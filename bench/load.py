@@ -1,0 +1,202 @@
+"""A load generator cheap enough to share two cores with what it loads: MQTT over raw sockets, payloads mostly made.
+
+A batch's body (times as steps, values) is compressed once; what differs between batches (seq, times) goes before it as a
+stored DEFLATE block, so that a payload costs microseconds and is still what the agent sends: a zlib stream of JSON.
+
+    python -m bench.load PORT TOKENS.json SPEC.json     prints one JSON line: what was published and confirmed
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import random
+import struct
+import sys
+import time
+import zlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from edge.wire import METRICS, digits_of, rounded
+
+KEEPALIVE_S = 600
+TICK_S = 0.02
+MOST_UNCONFIRMED = 200  # of one device; beyond it the device waits, as an agent's window makes it
+BODIES = 40  # different ones; each device and batch takes the next
+LEVELS = {  # of each metric: usual value, relative noise
+    "cpu_busy_ratio": (0.2, 0.3), "cpu_iowait_ratio": (0.02, 0.5), "load_1m_tasks": (0.6, 0.2),
+    "memory_available_bytes": (2.1e8, 0.01), "memory_available_ratio": (0.41, 0.01), "disk_free_bytes": (3.2e9, 1e-4),
+    "disk_free_ratio": (0.55, 1e-3), "disk_read_bytes_per_second": (4e4, 0.6), "disk_write_bytes_per_second": (9e4, 0.6),
+    "disk_busy_ratio": (0.05, 0.5), "temperature_celsius": (48.0, 0.02), "network_receive_bytes_per_second": (2e5, 0.5),
+    "network_transmit_bytes_per_second": (1e5, 0.5), "wifi_signal_dbm": (-61.0, 0.03), "wifi_quality_ratio": (0.8, 0.05),
+    "battery_volts": (3.87, 2e-3), "process_count": (112.0, 0.02), "open_files_count": (2300.0, 0.01),
+    "network_drops_total": (17.0, 0.0), "uptime_s": (86400.0, 0.0),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """What to send."""
+
+    devices: int
+    metrics: int  # of LEVELS, from the first on
+    samples: int  # times in a batch
+    step_ms: int  # between two times
+    batches_per_s: float  # of the whole fleet; 0: as fast as confirmed
+    seconds: float
+    first_seq: int = 0
+
+    @property
+    def values(self) -> int:
+        """Values in a batch."""
+        return self.metrics * self.samples
+
+
+def bodies(spec: Spec, seed: int = 1) -> list[tuple[bytes, bytes]]:
+    """(text, its DEFLATE blocks) of different bodies: everything after the first time."""
+    rng = random.Random(seed)
+    made = []
+    for _ in range(BODIES):
+        columns = {}
+        for name in list(LEVELS)[: spec.metrics]:
+            level, noise = LEVELS[name]
+            low, high = METRICS[name].low, METRICS[name].high
+            level *= 1 + 0.2 * rng.uniform(-1, 1)
+            near, values = 0.0, []
+            for k in range(spec.samples):
+                near = 0.9 * near + rng.gauss(0, 0.44 * noise)
+                value = level * (1 + near) if noise else level + k * spec.step_ms / 1000
+                values.append(rounded(min(high, max(low, value)), digits_of(name)))
+            columns[name] = values
+        steps = f",{spec.step_ms}" * (spec.samples - 1)
+        text = f'{steps}],"m":{json.dumps(columns, separators=(",", ":"))}}}'.encode()
+        packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+        made.append((text, packer.compress(text) + packer.flush()))
+    return made
+
+
+def payload(head: bytes, body: tuple[bytes, bytes]) -> bytes:
+    """A zlib stream of `head` and the body's text."""
+    stored = struct.pack("<BHH", 0, len(head), len(head) ^ 0xFFFF) + head
+    return b"\x78\x9c" + stored + body[1] + struct.pack(">I", zlib.adler32(body[0], zlib.adler32(head)))
+
+
+class Link(asyncio.Protocol):
+    """One device: connects, publishes QoS 1, counts confirmations."""
+
+    def __init__(self, device_id: str, token: str) -> None:
+        self._device_id, self._token = device_id, token
+        self._topic = _text(f"bf/1/{device_id}/batch")
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.sent = self.confirmed = 0
+        self._rest = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        body = _text("MQTT") + bytes([4, 0b1100_0010]) + struct.pack(">H", KEEPALIVE_S)
+        body += _text(self._device_id) + _text(self._device_id) + _text(self._token)
+        transport.write(b"\x10" + _length(len(body)) + body)
+
+    def data_received(self, data: bytes) -> None:
+        data = self._rest + data
+        whole = len(data) // 4 * 4  # CONNACK and PUBACK are four bytes; nothing is subscribed to
+        self._rest = data[whole:]
+        for at in range(0, whole, 4):
+            if data[at] == 0x40:
+                self.confirmed += 1
+            elif data[at] == 0x20 and not self.ready.done():
+                if data[at + 3]:
+                    self.ready.set_exception(ConnectionError(f"refused: {data[at + 3]}"))
+                else:
+                    self.ready.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.ready.done():
+            self.ready.set_exception(ConnectionError(f"lost: {exc}"))
+
+    def publish(self, message: bytes) -> None:
+        packet = 1 + self.sent % 65_535
+        size = len(self._topic) + 2 + len(message)
+        self._transport.write(b"".join((b"\x32", _length(size), self._topic, struct.pack(">H", packet), message)))
+        self.sent += 1
+
+    def close(self) -> None:
+        self._transport.write(b"\xe0\x00")
+        self._transport.close()
+
+
+async def run(port: int, tokens: dict[str, str], spec: Spec) -> dict[str, float]:
+    """Connect the fleet, send, wait for the last confirmations; the account."""
+    loop = asyncio.get_running_loop()
+    links = []
+    began = loop.time()
+    for device_id, token in list(tokens.items())[: spec.devices]:
+        _, link = await loop.create_connection(lambda d=device_id, t=token: Link(d, t), "127.0.0.1", port)  # type: ignore[misc]
+        links.append(link)
+        if len(links) % 50 == 0:
+            await asyncio.gather(*(link.ready for link in links[-50:]))
+    await asyncio.gather(*(link.ready for link in links))
+    connected_s = loop.time() - began
+    print(json.dumps({"connected_s": connected_s}), flush=True)
+    made = bodies(spec)
+    began, sent, longest_s = loop.time(), 0, 0.0
+    rate = spec.batches_per_s or math.inf
+    total = int(rate * spec.seconds) if math.isfinite(rate) else 1 << 60
+    while sent < total and loop.time() - began < 1.5 * spec.seconds + 5:
+        due = min(total, int(rate * (loop.time() - began)) if math.isfinite(rate) else sent + 200)
+        stalled = 0
+        while sent < due and stalled < len(links):
+            link = links[sent % len(links)]
+            seq = spec.first_seq + sent // len(links)
+            if link.sent - link.confirmed >= MOST_UNCONFIRMED:
+                stalled += 1
+                break
+            now_ms = time.time_ns() // 1_000_000
+            first_ms = now_ms - (spec.samples - 1) * spec.step_ms
+            head = b'{"v":1,"boot":1,"seq":%d,"sent":%d,"t":[%d' % (seq, now_ms, first_ms)
+            link.publish(payload(head, made[(sent * 7) % BODIES]))
+            sent += 1
+            if sent % 500 == 0:
+                await asyncio.sleep(0)
+        longest_s = max(longest_s, loop.time() - began)
+        await asyncio.sleep(TICK_S)
+        if not math.isfinite(rate) and loop.time() - began > spec.seconds:
+            break
+    sending_s = loop.time() - began
+    deadline = loop.time() + 60
+    while sum(link.confirmed for link in links) < sent and loop.time() < deadline:
+        await asyncio.sleep(0.02)
+    confirmed_s = loop.time() - began
+    account = {
+        "sent": sent, "confirmed": sum(link.confirmed for link in links), "sending_s": sending_s,
+        "confirmed_s": confirmed_s, "connected_s": connected_s,
+    }  # fmt: skip
+    for link in links:
+        link.close()
+    return account
+
+
+def _text(text: str) -> bytes:
+    raw = text.encode()
+    return struct.pack(">H", len(raw)) + raw
+
+
+def _length(size: int) -> bytes:
+    out = bytearray()
+    while True:
+        size, low = divmod(size, 128)
+        out.append(low | (0x80 if size else 0))
+        if not size:
+            return bytes(out)
+
+
+def main() -> None:
+    port, tokens, spec = int(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text()), Spec(**json.loads(sys.argv[3]))
+    print(json.dumps(asyncio.run(run(port, tokens, spec)) | asdict(spec)))
+
+
+if __name__ == "__main__":
+    main()
