@@ -14,9 +14,9 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from gateway import ledger
-from gateway.ledger import caseview, registry
+from gateway.ledger import caseview, people, registry
 from gateway.ledger.registry import NewDevice
-from gateway.model import Block, DeviceId, Ticket
+from gateway.model import Block, Customer, DeviceId, Ticket
 from gateway.outreach import load_texts
 from gateway.selfwatch import Watch
 from gateway.services.clock import FleetClock
@@ -105,10 +105,12 @@ def _play(recording: Recording, rules: RuleSet, engine: Engine, progress: Callab
     wanted = [
         NewDevice(
             device_id=DeviceId(d.device_id), type=d.type, model=d.model, hardware=d.hardware, firmware=d.firmware,
-            zone=d.zone, site=d.site,
+            zone=d.zone, site=d.site, customer_id=d.customer_id,
         )
         for d in roster.devices
     ]  # fmt: skip
+    owners = sorted({d.customer_id for d in roster.devices if d.customer_id})
+    people.save_customers(engine, [Customer(customer_id=owner, name=owner) for owner in owners], now_ms=0)
     registry.add_devices(engine, wanted, now_ms=0)
     turn = Turn(
         ledger=engine, roster=roster, store=None, texts=load_texts(), watch=Watch(),

@@ -77,6 +77,9 @@ class InfluxStore:
             self._write(_key_lines(block, keys), precision="ns")
         self._write([_window_line(block)], precision="ns")
 
+    def settle(self, window: int) -> None:
+        """Nothing to do: InfluxDB arranges its own files."""
+
     def last_window(self) -> int:
         """The highest committed window number; 0 where there is none."""
         return max((int(row["_value"]) for row in self._query(flux.last_window(self.bucket))), default=0)
