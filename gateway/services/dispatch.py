@@ -97,7 +97,7 @@ class Dispatch:
             code = "sent"
         log.info(
             f"outreach.{code}", message=message.message_id, channel=channel.name, template=message.template,
-            urgent=message.urgent, attempts=due.attempts + 1, waited_ms=now_ms - message.created_ms,
+            urgent=message.urgent, attempts=due.attempts + 1, waited_ms=max(0, now_ms - message.created_ms),
         )  # fmt: skip
         return code
 

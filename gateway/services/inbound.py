@@ -113,7 +113,10 @@ class Inbound:
     def _answer(
         self, response: Response, meaning: Understanding, contact: Contact, thread: Thread, *, answers: str
     ) -> Message:
-        """The automatic answer, in the language the contact wrote in where the script tells, else in theirs."""
+        """The automatic answer, in the language the contact wrote in where the script tells, else in theirs.
+
+        It is a millisecond younger than what it answers, so that a conversation has one order.
+        """
         now_ms = self.now_ms()
         composed = compose(
             self.texts, response.template, meaning.language or contact.language, {},
@@ -123,7 +126,8 @@ class Inbound:
         return Message(
             message_id=derive("msg", key), key=key, contact_id=contact.contact_id, ticket_id=thread.ticket_id,
             channel=contact.channel, text=composed.text, language=composed.language, template=response.template,
-            urgent=meaning.intent == "urgent", created_ms=now_ms, expires_ms=now_ms + ANSWER_LIVES_MS, due_ms=now_ms,
+            urgent=meaning.intent == "urgent", created_ms=now_ms + 1, due_ms=now_ms,
+            expires_ms=now_ms + ANSWER_LIVES_MS,
             answers=answers,
         )  # fmt: skip
 

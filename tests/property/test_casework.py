@@ -1,4 +1,4 @@
-"""Whatever alerts come, in whatever order: one open incident per device and cause, and folding twice is folding once."""
+"""Whatever alerts come, in whatever order: one open incident per device and cause; folding again changes nothing."""
 
 from __future__ import annotations
 

@@ -18,9 +18,11 @@ import pytest
 from sqlalchemy import Engine, create_engine, make_url
 
 from gateway import ledger
+from gateway.ledger.tables import METADATA
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-TEMPLATE = "beforehand_template"
+SHARED = f"beforehand_{uuid.uuid4().hex[:8]}"
+"""The database that PostgreSQL tests share, emptied before each: making one takes a checkpoint of the whole server."""
 
 
 def _as_postgres(*command: str) -> list[str]:
@@ -77,13 +79,14 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_server: str) -> str:
-    _execute(postgres_server, f"DROP DATABASE IF EXISTS {TEMPLATE}")
-    _execute(postgres_server, f"CREATE DATABASE {TEMPLATE}")
-    engine = ledger.connect(_database(postgres_server, TEMPLATE))
+def postgres_ledger(postgres_server: str) -> Iterator[str]:
+    _execute(postgres_server, f"CREATE DATABASE {SHARED}")
+    url = _database(postgres_server, SHARED)
+    engine = ledger.connect(url)
     ledger.migrate(engine)
     engine.dispose()
-    return postgres_server
+    yield url
+    _execute(postgres_server, f"DROP DATABASE {SHARED} WITH (FORCE)")
 
 
 def _database(server: str, name: str) -> str:
@@ -110,10 +113,9 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
         yield f"sqlite:///{path}"
         return
-    server, name = request.getfixturevalue("postgres_template"), f"t{uuid.uuid4().hex}"
-    _execute(server, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-    yield _database(server, name)
-    _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+    url = request.getfixturevalue("postgres_ledger")
+    _execute(url, f"TRUNCATE {', '.join(METADATA.tables)} RESTART IDENTITY CASCADE")
+    yield url
 
 
 @pytest.fixture

@@ -27,7 +27,8 @@ def test_words_of_opting_out_within_other_sentences_are_not_one(text):
 
 @pytest.mark.parametrize(
     ("text", "answer"),
-    [("1", "fixed"), (" 2. ", "broken"), ("3)", "call"), ("②", "broken"), ("二", "broken"), ("２", "broken"), ("#1", "fixed"),
+    [("1", "fixed"), (" 2. ", "broken"), ("3)", "call"), ("②", "broken"), ("二", "broken"), ("２", "broken"),
+     ("#1", "fixed"),
      ("Fixed it, thanks", "fixed"), ("It is still not working", "broken"), ("not fixed", "broken"), ("换好了", "fixed"),
      ("还是不行", "broken"), ("Please call me", "call"), ("sigue fallando", "broken"), ("läuft wieder", "fixed")],
 )  # fmt: skip
