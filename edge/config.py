@@ -58,7 +58,7 @@ class LinkSettings:
     ca_pem: str = setting(parse.text, "", doc="The same as PEM text within this file.")
     cert_file: Path | None = setting(parse.path, "", doc="The device's own certificate, where the broker asks for one.")
     key_file: Path | None = setting(parse.path, "", doc="The key of `cert_file`.")
-    keepalive: float = setting(parse.duration(5, 3600), "60s", doc="A silent link is dead after 1.5 times this.")
+    keepalive: float = setting(parse.duration(5, 3600), "60s", doc="A silent link is found dead within twice this.")
     retry_first: float = setting(parse.duration(0.1, 600), "2s", doc="Longest wait before the first new try.")
     retry_longest: float = setting(parse.duration(1, 86400), "5m", doc="Longest wait between tries; waits are random.")
     window: int = setting(parse.whole(1, 1000), 32, doc="Most batches sent and not yet marked `stored`.")

@@ -193,3 +193,12 @@ def in_range(name: str, value: float) -> bool:
     """Whether the quantity can be that; any finite number where the metric is not listed."""
     known = METRICS.get(name)
     return math.isfinite(value) and (known is None or known.low <= value <= known.high)
+
+
+def reference() -> str:
+    """Every known metric as a Markdown table."""
+    rows = [
+        f"| `{name}` | {one.unit} | {one.low:g} to {one.high:g} | {one.digits} | {one.title} |"
+        for name, one in METRICS.items()
+    ]
+    return "\n".join(["| Metric | Unit | Range | Digits | Title |", "|---|---|---|---|---|", *rows]) + "\n"

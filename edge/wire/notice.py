@@ -7,10 +7,12 @@
     desired   {"v":1,"config":4,"settings":{...}}         retained by the broker, so a device finds it when it comes
     reported  {"v":1,"config":4,"settings":{...},"refused":{"sample_s":"expected ..."}}
 
+What goes to a device (stored, desired, commands) is always plain JSON, so a small client needs no zlib.
+
 The `stored` mark lists what is stored rather than a high-water mark, for alarms and the newest batches go before the
 backlog and a bad batch must not hold up the others. The gateway builds it from the keys it has just committed or seen
 as repeats, and keeps no state for it; the device deletes those and sends again what stays unmarked. A lost mark costs
-one repeat.
+one repeat. A batch that is refused for good is marked too, for sending it again would not help.
 """
 
 from __future__ import annotations
@@ -128,7 +130,7 @@ def ranges_of(keys: Iterable[tuple[int, int]]) -> list[tuple[int, int, int]]:
 
 def encode_stored(ranges: Ranges) -> bytes:
     """The payload of a `stored` mark; see `ranges_of`."""
-    return deflate(dump({"v": 1, "r": [list(one) for one in ranges]}))
+    return dump({"v": 1, "r": [list(one) for one in ranges]})
 
 
 def decode_stored(payload: bytes) -> list[tuple[int, int, int]]:
@@ -149,7 +151,7 @@ def _range(one: object) -> tuple[int, int, int]:
 
 def encode_desired(desired: Desired) -> bytes:
     """The payload of the desired configuration; published retained."""
-    return deflate(dump({"v": 1, "config": desired.version, "settings": desired.settings}))
+    return dump({"v": 1, "config": desired.version, "settings": desired.settings})
 
 
 def decode_desired(payload: bytes) -> Desired:

@@ -12,6 +12,8 @@ from pathlib import Path
 import click
 import typer
 
+from edge import config as agent_config
+from edge.wire import metric
 from gateway import config
 from gateway.__main__ import app
 
@@ -111,7 +113,29 @@ def _wording(node: ast.expr) -> str:
     return "…"
 
 
-PAGES = {"settings.md": settings, "commands.md": commands, "errors.md": errors}
+def metrics() -> str:
+    """docs/metrics.md."""
+    return (
+        "# Metrics\n\nThe metrics we know; others are welcome. A value out of its range is refused at admission. The\n"
+        "agent sends so many significant digits (0: exact).\n\n" + metric.reference()
+    )
+
+
+def agent_settings() -> str:
+    """docs/agent-settings.md."""
+    return (
+        "# Settings of the agent\n\nOne TOML file, `beforehand-agent --config FILE`. Unknown keys are errors.\n"
+        "`beforehand-agent --settings` prints this.\n\n" + agent_config.reference()
+    )
+
+
+PAGES = {
+    "settings.md": settings,
+    "commands.md": commands,
+    "errors.md": errors,
+    "metrics.md": metrics,
+    "agent-settings.md": agent_settings,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
