@@ -1,1 +1,232 @@
-"""The demo."""
+"""`beforehand demo`: a gateway of its own, and 200 simulated devices that run the real agent against it.
+
+The devices are a process of their own (`python -m firmware_sim.demo`), as they would be in life. What makes the demo
+the same fleet after a restart (seed, moment of going live, credentials) is kept in `demo.json` beside its data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+import shutil
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy import func, select
+
+from firmware_sim import Fleet, Owner
+from gateway.app import Gateway
+from gateway.cli.common import console, now_ms
+from gateway.cli.serve import set_up_logs, until_stopped
+from gateway.config import Settings
+from gateway.errors import ConfigError
+from gateway.ledger import access, people
+from gateway.ledger.database import reading
+from gateway.ledger.registry import NewDevice
+from gateway.ledger.tables import devices, incidents, messages, tickets
+from gateway.model import Contact, Customer, CustomerId, DeviceId
+from gateway.services import provision
+
+SEED = 7
+DAYS = 30
+DAY_MS = 86_400_000
+UNTIL_LIVE_MS = 75_000  # from the first start to the moment at which the played past ends
+STOP_S = 3.0
+LOGIN = "demo"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Show:
+    """What stays the same from start to start."""
+
+    seed: int
+    devices: int
+    live_ms: int
+    password: str
+    tokens: dict[str, str]  # device -> MQTT password
+    keys: dict[str, str]  # device -> command key, hex
+
+    def fleet(self) -> Fleet:
+        """The simulated fleet of this show."""
+        return Fleet(self.seed, self.devices, start_ms=self.live_ms - DAYS * DAY_MS, end_ms=self.live_ms, demo=True)
+
+
+async def run(folder: Path, *, fresh: bool, size: int, port: int, mqtt_port: int) -> None:
+    """Run the demo until Ctrl-C.
+
+    Raises:
+        ConfigError: `port_in_use`, `folder_not_ours`, and what opening a gateway raises.
+    """
+    if fresh and folder.exists():
+        if not (folder / "demo.json").exists() and any(folder.iterdir()):
+            raise ConfigError(
+                "folder_not_ours", f"{folder} holds no demo: name another --folder, or remove it yourself"
+            )
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    set_up_logs("info", folder / "gateway.log")
+    given = {"data_dir": str(folder), "broker": {"port": mqtt_port}, "web": {"port": port}}
+    settings = Settings.model_validate(given | {"ingest": {"linger": "300ms"}})
+    console.print("[bold]Beforehand[/]: starting broker, stores and console ...")
+
+    async def beside(gateway: Gateway) -> None:
+        show = await asyncio.to_thread(_prepare, gateway, folder, size)
+        async with _devices(gateway, show, folder):
+            await _watch(gateway, show)
+
+    await until_stopped(settings, beside)
+    console.print("stopped; `make demo` goes on with this data, `make demo ARGS=--fresh` begins anew")
+
+
+def _prepare(gateway: Gateway, folder: Path, size: int) -> Show:
+    """Provision the fleet at the first start; at later ones, read what it was."""
+    path = folder / "demo.json"
+    if path.exists():
+        return Show(**json.loads(path.read_text()))
+    password = f"{secrets.randbelow(900_000) + 100_000}-show"
+    live_ms = now_ms() + UNTIL_LIVE_MS
+    show = Show(seed=SEED, devices=size, live_ms=live_ms, password=password, tokens={}, keys={})
+    engine, units = gateway.ledger, show.fleet().registry()
+    access.save_user(engine, access.User(login=LOGIN, name="Demo", role="admin"), password=password, now_ms=now_ms())
+    people.save_customers(engine, _customers([u.owner for u in units]), now_ms=now_ms())
+    wanted = [
+        NewDevice(
+            device_id=DeviceId(u.device), type=u.type, model=u.model, hardware=u.hardware, firmware=u.firmware,
+            customer_id=CustomerId(u.owner.customer), zone=u.zone, site=u.site,
+        )
+        for u in units
+    ]  # fmt: skip
+    for made in provision.add(engine, wanted, now_ms=now_ms()):
+        show.tokens[made.device.device_id], show.keys[made.device.device_id] = made.token, made.command_key
+    path.touch(mode=0o600)
+    path.write_text(json.dumps({name: getattr(show, name) for name in Show.__slots__}))
+    return show
+
+
+def _customers(owners: list[Owner]) -> list[Customer]:
+    """Owners as customers, each with one telephone; a number that is taken leaves its owner without."""
+    taken: set[str] = set()
+    found = []
+    for owner in sorted(set(owners)):
+        contact = Contact(
+            contact_id=f"{owner.customer}-phone", customer_id=CustomerId(owner.customer), channel="sms",
+            address=owner.phone, language=owner.language, zone=owner.zone, consented=True, name=owner.name,
+        )  # fmt: skip
+        contacts = () if owner.phone in taken else (contact,)
+        taken.add(owner.phone)
+        found.append(Customer(customer_id=CustomerId(owner.customer), name=owner.name, contacts=contacts))
+    return found
+
+
+@contextlib.asynccontextmanager
+async def _devices(gateway: Gateway, show: Show, folder: Path) -> AsyncIterator[None]:
+    """The simulated devices, in a process of their own, for as long as the block runs."""
+    config = folder / "devices.json"
+    config.touch(mode=0o600)
+    said = {
+        "host": "127.0.0.1", "port": gateway.mqtt_port, "seed": show.seed, "devices": show.devices,
+        "start_ms": show.live_ms - DAYS * DAY_MS, "live_ms": show.live_ms, "folder": str(folder / "devices"),
+        "tokens": show.tokens, "keys": show.keys,
+    }  # fmt: skip
+    config.write_text(json.dumps(said))
+    with (folder / "devices.log").open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "firmware_sim.demo", "--config", str(config), stdout=log, stderr=log,
+            start_new_session=True,
+        )  # fmt: skip
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            async with asyncio.timeout(STOP_S):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+
+
+async def _watch(gateway: Gateway, show: Show) -> None:
+    """Show how it goes, until cancelled: a live panel on a terminal, a line every ten seconds elsewhere."""
+    if not console.is_terminal:
+        while True:
+            counted = await asyncio.to_thread(_count, gateway)
+            console.print(_line(gateway, show, counted))
+            await asyncio.sleep(10)
+    with Live(console=console, refresh_per_second=4, transient=False) as live:
+        while True:
+            counted = await asyncio.to_thread(_count, gateway)
+            live.update(_panel(gateway, show, counted))
+            await asyncio.sleep(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Counted:
+    online: int
+    incidents: int
+    tickets: int
+    messages: Counter[str]
+    newest: list[tuple[int, str, str]]  # (t_ms, device, title) of tickets
+
+
+def _count(gateway: Gateway) -> _Counted:
+    with reading(gateway.ledger) as connection:
+        online = connection.execute(select(func.count()).where(devices.c.online)).scalar_one()
+        open_ = connection.execute(select(func.count()).where(incidents.c.state == "open")).scalar_one()
+        total = connection.execute(select(func.count()).select_from(tickets)).scalar_one()
+        sent = connection.execute(select(messages.c.state, func.count()).group_by(messages.c.state)).all()
+        query = select(tickets.c.opened_ms, tickets.c.device_id, tickets.c.title).order_by(tickets.c.opened_ms.desc())
+        newest = [(row[0], row[1], row[2]) for row in connection.execute(query.limit(6))]
+    return _Counted(online=online, incidents=open_, tickets=total, messages=Counter(dict(sent)), newest=newest)
+
+
+def _line(gateway: Gateway, show: Show, counted: _Counted) -> str:
+    return (
+        f"console {gateway.console_url} login {LOGIN} password {show.password} | {_progress(gateway, show)} | "
+        f"{counted.online} online, {gateway.receiver.counts['values']:,} values, {counted.incidents} incidents open, "
+        f"{counted.tickets} tickets, {counted.messages['delivered']} messages delivered"
+    )
+
+
+def _progress(gateway: Gateway, show: Show) -> str:
+    """Where the fleet is: somewhere in its past, or live."""
+    clock = gateway.turn.clock
+    if clock.live:
+        return "live"
+    start_ms = show.live_ms - DAYS * DAY_MS
+    share = max(0.0, min(1.0, (clock.now_ms - start_ms) / (DAYS * DAY_MS)))
+    return f"playing the last {DAYS} days: {share:.0%}"
+
+
+def _panel(gateway: Gateway, show: Show, counted: _Counted) -> RenderableType:
+    facts = Table.grid(padding=(0, 3))
+    facts.add_row("[dim]console[/]", f"[bold cyan]{gateway.console_url}[/]")
+    facts.add_row("[dim]sign in[/]", f"login [bold]{LOGIN}[/]  password [bold]{show.password}[/]")
+    facts.add_row("[dim]fleet[/]", f"{counted.online} of {show.devices} devices online, {_progress(gateway, show)}")
+    told, lag_s = counted.messages, gateway.receiver.lag_ms / 1000
+    facts.add_row("[dim]stored[/]", f"{gateway.receiver.counts['values']:,} values, {lag_s:.1f} s behind")
+    facts.add_row(
+        "[dim]found[/]",
+        f"{counted.incidents} incidents open, {counted.tickets} tickets, {told['delivered']} messages delivered, "
+        f"{told['held']} held until morning",
+    )
+    newest = Table.grid(padding=(0, 2))
+    for at_ms, device, title in counted.newest:
+        at = datetime.fromtimestamp(at_ms / 1000, UTC).astimezone().strftime("%d %b %H:%M")
+        newest.add_row(f"[dim]{at}[/]", f"[cyan]{device}[/]", Text(title, overflow="ellipsis", no_wrap=True))
+    body: list[RenderableType] = [facts]
+    if counted.newest:
+        body += [Text("\nnewest tickets", style="dim"), newest]
+    below = "Ctrl-C stops all of it"
+    return Panel(Group(*body), title="[bold]Beforehand[/]", subtitle=below, title_align="left", width=100)

@@ -51,7 +51,7 @@ def demo(
     """Run 200 simulated devices against a gateway of their own; Ctrl-C stops all of it."""
     from gateway.cli import demonstration
 
-    asyncio.run(demonstration.run(folder, fresh=fresh, devices=devices, port=port, mqtt_port=mqtt_port))
+    asyncio.run(demonstration.run(folder, fresh=fresh, size=devices, port=port, mqtt_port=mqtt_port))
 
 
 def has_users(gateway: Gateway) -> bool:
