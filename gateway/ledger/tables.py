@@ -289,12 +289,7 @@ messages = Table(
     Index("ix_messages_provider_id", "provider_id"),
 )
 
-webhooks_seen = Table(
-    "webhooks_seen",
-    METADATA,
-    Column("key", Text, primary_key=True),
-    _ms("at_ms"),
-)
+webhooks_seen = Table("webhooks_seen", METADATA, Column("key", Text, primary_key=True), _ms("at_ms"))
 
 # ---- access ---------------------------------------------------------------------------------------------------------
 
@@ -390,10 +385,7 @@ settings = Table(
 )
 
 counters = Table(
-    "counters",
-    METADATA,
-    Column("name", Text, primary_key=True),
-    Column("value", BigInteger, nullable=False),
+    "counters", METADATA, Column("name", Text, primary_key=True), Column("value", BigInteger, nullable=False)
 )
 
 job_runs = Table(
