@@ -3,8 +3,8 @@
     python -m bench.edge [--quick] [--json FILE]
 
 A real nats-server speaks MQTT over TLS; the agent runs as a program of its own with 20 metrics every 10 s and a batch
-every minute, which is how it runs on a device; nothing is accelerated. 13 metrics are those of this machine, 7 are files that change
-as real sensors do. Batches are marked stored, as the gateway does.
+every minute, as on a device; nothing is accelerated. 13 metrics are this machine's, 7 are files that change as real
+sensors do. Batches are marked stored, as the gateway does.
 
 Keys of the JSON: `rss_mb` (resident memory at the end, megabytes of 2^20), `cpu_ratio` (processor time of the measured
 span over its length; starting up is apart in `start_cpu_s`), `bytes_per_value` (MQTT fixed header, topic, packet
