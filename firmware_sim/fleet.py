@@ -84,7 +84,7 @@ class Fleet:
         start_ms: int,
         end_ms: int,
         faulty_ratio: float = 0.3,
-        demo: bool = False,
+        live_ms: int | None = None,
     ) -> None:
         """A fleet; equal arguments give equal fleets.
 
@@ -94,7 +94,7 @@ class Fleet:
             start_ms: beginning of the history that will be asked for; faults have their onsets within it.
             end_ms: its end.
             faulty_ratio: share of the devices that get a fault.
-            demo: whether some faults ripen within minutes after `end_ms`.
+            live_ms: when a show begins, some minutes after which a few more faults come to a head; None: no show.
         """
         self.seed, self.start_ms, self.end_ms = seed, start_ms, end_ms
         self.number = np.arange(devices)
@@ -104,8 +104,8 @@ class Fleet:
         age = 120 + 700 * uniform(keys(seed, "built", self.number), np.array([0]))
         self.built_ms = start_ms - (age * DAY_MS).astype(np.int64)
         self.faults = plan.faults(seed, self.type, start_ms, end_ms, faulty_ratio=faulty_ratio)
-        if demo:
-            self.faults = plan.with_ripening(self.faults, self.type, self.region.tolist(), start_ms, end_ms)
+        if live_ms is not None:
+            self.faults = plan.with_ripening(self.faults, self.type, self.region.tolist(), start_ms, live_ms)
         self.boots = plan.boots(seed, self.built_ms, self.faults, end_ms + 30 * DAY_MS)
         self._rows = {kind: np.flatnonzero([held == kind for held in self.type]) for kind in TYPES}
         self.units = tuple(self._unit(at) for at in range(devices))
@@ -166,6 +166,10 @@ class Fleet:
         for kind in TYPES:
             found += lines_of(self.scene(kind, np.empty(0, np.int64)), kind, start_ms, end_ms)
         return sorted(found)
+
+    def rows(self, kind: str) -> Integers:
+        """Positions of the devices of one type, in the order of `measured`."""
+        return self._rows[kind]
 
     def scene(self, kind: str, t_ms: Integers) -> Scene:
         """What the physics of one type sees at given moments."""

@@ -62,7 +62,7 @@ def test_a_bad_firmware_shows_in_the_registry_from_its_roll_out_on() -> None:
 
 
 def test_the_demo_has_faults_that_ripen_within_minutes_for_owners_of_both_languages() -> None:
-    made = Fleet(1, 200, start_ms=START, end_ms=END, demo=True)
+    made = Fleet(1, 200, start_ms=START, end_ms=END, live_ms=END)
     ripe = [held for held in made.faults if END < held.failed_ms <= END + 300_000]
 
     assert {"battery_ageing", "fan_bearing", "thermal_runaway", "refrigerant_leak"} <= {held.mode for held in ripe}
@@ -82,7 +82,7 @@ def test_the_demo_has_faults_that_ripen_within_minutes_for_owners_of_both_langua
     ],
 )
 def test_what_ripens_crosses_its_rule_within_two_minutes(mode: str, alert: str) -> None:
-    made = Fleet(1, 200, start_ms=START, end_ms=END, demo=True)
+    made = Fleet(1, 200, start_ms=START, end_ms=END, live_ms=END)
     rule = rules.load().rule(alert)
     held = next(held for held in made.faults if held.mode == mode and END < held.failed_ms < END + 300_000)
     kind = made.type[held.device]

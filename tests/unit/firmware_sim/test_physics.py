@@ -128,7 +128,7 @@ def test_homes_are_busier_in_the_evening_than_at_night_and_weather_is_shared_by_
 
 
 def test_history_and_live_running_are_one() -> None:
-    made = Fleet(3, 12, start_ms=START, end_ms=END, demo=True)
+    made = Fleet(3, 12, start_ms=START, end_ms=END, live_ms=END)
     t_ms = np.arange(START, START + DAY_MS, HOUR_MS // 4)
 
     for kind in TYPES:
