@@ -44,7 +44,8 @@ def commit_turn(engine: Engine, outcome: TurnOutcome, *, watermark: str = "turn"
             _put_alerts(connection, outcome.alerts)
             _add_tickets(connection, outcome.tickets)
             for ticket_id, status in outcome.statuses:
-                _set_status(connection, ticket_id, status, now_ms=outcome.now_ms)
+                if status not in DONE or not ticket_row(connection, ticket_id).attention:  # a person is still called
+                    _set_status(connection, ticket_id, status, now_ms=outcome.now_ms)
             add_events(connection, outcome.events)
             add_new(connection, messages, [message_row(message) for message in outcome.messages])
             if outcome.window is not None:

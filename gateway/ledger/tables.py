@@ -362,19 +362,6 @@ watermarks = Table(
     _ms("at_ms"),
 )
 
-snapshots = Table(
-    "snapshots",  # where detectors' states rest on disk
-    METADATA,
-    Column("snapshot_id", COUNT, primary_key=True, autoincrement=True),
-    _word("name"),
-    Column("window", BigInteger, nullable=False),
-    _ms("made_ms"),
-    _word("path"),
-    _word("digest"),
-    Column("size_bytes", BigInteger, nullable=False),
-    UniqueConstraint("name", "window"),
-)
-
 settings = Table(
     "settings",
     METADATA,

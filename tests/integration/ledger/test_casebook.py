@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from gateway import ledger
 from gateway.errors import NotFound, Refused, TryLater
 from gateway.incidents import AlertChange
-from gateway.ledger import audit, casebook, caseview, outbox, tables
+from gateway.ledger import audit, casebook, caseview, mutes, outbox, tables
 from gateway.services.plan import plan_turn
 from tests.integration.ledger.fleet import DAY, HOUR, MINUTE, T0, alert, evidence, settle_in, turns
 
@@ -215,3 +215,37 @@ def test_one_cause_makes_one_ticket_however_many_processes_see_it_at_once(engine
     assert count(engine, tables.incidents) == 1
     assert count(engine, tables.tickets) == 1
     assert count(engine, tables.messages) == 1
+
+
+def test_a_silence_holds_the_ticket_back_until_a_person_ends_it(engine):
+    fleet = settle_in(engine)
+    mute_id = mutes.add_mute(
+        engine, "silence", {"device_id": "d0"}, from_ms=T0, until_ms=T0 + DAY, author="mei", reason="known", now_ms=T0
+    )
+    fleet.turn(alert())
+
+    assert caseview.list_tickets(engine) == ()
+    assert [m.reason for m in mutes.list_mutes(engine, now_ms=T0)] == ["known"]
+    mutes.end_mute(engine, mute_id, author="mei", now_ms=T0 + HOUR)
+    fleet.turn(now=T0 + HOUR)
+
+    assert [row.ticket.device_id for row in caseview.list_tickets(engine)] == ["d0"]
+    assert mutes.list_mutes(engine, now_ms=T0 + HOUR) == ()
+
+
+@pytest.mark.parametrize("labels", [{}, {"colour": "red"}, {"site": ""}])
+def test_a_silence_of_everything_or_of_nothing_known_is_refused(engine, labels):
+    with pytest.raises(Refused, match="bad_mute"):
+        mutes.add_mute(engine, "silence", labels, from_ms=0, until_ms=1, author="mei", reason="", now_ms=T0)
+
+
+def test_a_ticket_that_calls_a_person_is_not_solved_by_recovery(engine):
+    fleet = settle_in(engine)
+    fleet.turn(alert())
+    casebook.call_attention(engine, "1", "call_back", text="Call.", now_ms=T0)
+    fleet.turn(alert(state="resolved", at=T0 + 1), now=T0 + 1)
+    fleet.turn(now=T0 + HOUR)
+
+    row = only_ticket(engine)
+
+    assert (row.ticket.status, row.incident_state) == ("new", "resolved")

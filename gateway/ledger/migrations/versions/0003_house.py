@@ -61,18 +61,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_settings")),
     )
     op.create_table(
-        "snapshots",
-        sa.Column("snapshot_id", COUNT, autoincrement=True, nullable=False),
-        sa.Column("name", sa.Text(), server_default="", nullable=False),
-        sa.Column("window", sa.BigInteger(), nullable=False),
-        sa.Column("made_ms", sa.BigInteger(), nullable=False),
-        sa.Column("path", sa.Text(), server_default="", nullable=False),
-        sa.Column("digest", sa.Text(), server_default="", nullable=False),
-        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("snapshot_id", name=op.f("pk_snapshots")),
-        sa.UniqueConstraint("name", "window", name=op.f("uq_snapshots_name_window")),
-    )
-    op.create_table(
         "users",
         sa.Column("login", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), server_default="", nullable=False),
@@ -125,7 +113,6 @@ def downgrade() -> None:
     op.drop_table("api_tokens")
     op.drop_table("watermarks")
     op.drop_table("users")
-    op.drop_table("snapshots")
     op.drop_table("settings")
     op.drop_index(op.f("ix_job_runs_job"), table_name="job_runs")
     op.drop_table("job_runs")
