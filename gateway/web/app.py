@@ -16,6 +16,8 @@ Read the fleet, and work on tickets. Send `Authorization: Bearer TOKEN`; an admi
 page. A token acts in its role: `viewer` reads, `agent` also works on tickets, `admin` does everything.
 Times are Unix milliseconds, UTC. Every error is `{"code": ..., "detail": ...}`; `code` is stable."""
 
+ROUTERS = (sign_in.router, live.router, metrics.router, webhook.router, *pages.ROUTERS, *api.ROUTERS)
+
 
 def create_app(deps: WebDeps) -> FastAPI:
     """The application; run it with uvicorn. It starts no threads and opens no connections by itself."""
@@ -38,7 +40,5 @@ def create_app(deps: WebDeps) -> FastAPI:
 
 def add_routes(app: FastAPI) -> None:
     """Every route of console and API."""
-    for room in (sign_in, live, metrics, webhook):
-        app.include_router(room.router)
-    for router in (*pages.ROUTERS, *api.ROUTERS):
+    for router in ROUTERS:
         app.include_router(router)
