@@ -25,7 +25,8 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import func, select
 
-from firmware_sim import Fleet, Owner
+from firmware_sim import Owner
+from firmware_sim.demo import demo_fleet
 from gateway.app import Gateway
 from gateway.cli.common import console, now_ms
 from gateway.cli.serve import set_up_logs, until_stopped
@@ -41,7 +42,6 @@ from gateway.services import provision
 SEED = 7
 DAYS = 30
 DAY_MS = 86_400_000
-UNTIL_LIVE_MS = 75_000  # from the first start to the moment at which the played past ends
 STOP_S = 3.0
 LOGIN = "demo"
 
@@ -52,14 +52,9 @@ class Show:
 
     seed: int
     devices: int
-    live_ms: int
+    begun_ms: int  # of the first start: the end of the past that is played
     password: str
-    tokens: dict[str, str]  # device -> MQTT password
-    keys: dict[str, str]  # device -> command key, hex
-
-    def fleet(self) -> Fleet:
-        """The simulated fleet of this show."""
-        return Fleet(self.seed, self.devices, start_ms=self.live_ms - DAYS * DAY_MS, end_ms=self.live_ms, demo=True)
+    credentials: dict[str, dict[str, str]]  # device -> token, command_key
 
 
 async def run(folder: Path, *, fresh: bool, size: int, port: int, mqtt_port: int) -> None:
@@ -77,7 +72,7 @@ async def run(folder: Path, *, fresh: bool, size: int, port: int, mqtt_port: int
     folder.mkdir(parents=True, exist_ok=True)
     set_up_logs("info", folder / "gateway.log")
     given = {"data_dir": str(folder), "broker": {"port": mqtt_port}, "web": {"port": port}}
-    settings = Settings.model_validate(given | {"ingest": {"linger": "300ms"}})
+    settings = Settings.model_validate(given | {"ingest": {"linger": "0.3s"}})
     console.print("[bold]Beforehand[/]: starting broker, stores and console ...")
 
     async def beside(gateway: Gateway) -> None:
@@ -95,9 +90,10 @@ def _prepare(gateway: Gateway, folder: Path, size: int) -> Show:
     if path.exists():
         return Show(**json.loads(path.read_text()))
     password = f"{secrets.randbelow(900_000) + 100_000}-show"
-    live_ms = now_ms() + UNTIL_LIVE_MS
-    show = Show(seed=SEED, devices=size, live_ms=live_ms, password=password, tokens={}, keys={})
-    engine, units = gateway.ledger, show.fleet().registry()
+    begun_ms = now_ms()
+    show = Show(seed=SEED, devices=size, begun_ms=begun_ms, password=password, credentials={})
+    engine = gateway.ledger
+    units = demo_fleet(SEED, size, DAYS, begun_ms=begun_ms, live_ms=begun_ms).registry()
     access.save_user(engine, access.User(login=LOGIN, name="Demo", role="admin"), password=password, now_ms=now_ms())
     people.save_customers(engine, _customers([u.owner for u in units]), now_ms=now_ms())
     wanted = [
@@ -108,7 +104,8 @@ def _prepare(gateway: Gateway, folder: Path, size: int) -> Show:
         for u in units
     ]  # fmt: skip
     for made in provision.add(engine, wanted, now_ms=now_ms()):
-        show.tokens[made.device.device_id], show.keys[made.device.device_id] = made.token, made.command_key
+        device_id = made.device.device_id
+        show.credentials[device_id] = {"user": device_id, "token": made.token, "command_key": made.command_key}
     path.touch(mode=0o600)
     path.write_text(json.dumps({name: getattr(show, name) for name in Show.__slots__}))
     return show
@@ -135,9 +132,8 @@ async def _devices(gateway: Gateway, show: Show, folder: Path) -> AsyncIterator[
     config = folder / "devices.json"
     config.touch(mode=0o600)
     said = {
-        "host": "127.0.0.1", "port": gateway.mqtt_port, "seed": show.seed, "devices": show.devices,
-        "start_ms": show.live_ms - DAYS * DAY_MS, "live_ms": show.live_ms, "folder": str(folder / "devices"),
-        "tokens": show.tokens, "keys": show.keys,
+        "broker": f"mqtt://127.0.0.1:{gateway.mqtt_port}", "credentials": show.credentials, "seed": show.seed,
+        "devices": show.devices, "days": DAYS, "folder": str(folder / "devices"),
     }  # fmt: skip
     config.write_text(json.dumps(said))
     with (folder / "devices.log").open("ab") as log:
@@ -204,7 +200,7 @@ def _progress(gateway: Gateway, show: Show) -> str:
     clock = gateway.turn.clock
     if clock.live:
         return "live"
-    start_ms = show.live_ms - DAYS * DAY_MS
+    start_ms = show.begun_ms - DAYS * DAY_MS
     share = max(0.0, min(1.0, (clock.now_ms - start_ms) / (DAYS * DAY_MS)))
     return f"playing the last {DAYS} days: {share:.0%}"
 
