@@ -189,7 +189,7 @@ class Agent:
     def step(self) -> float:
         """Do all that is due; when to call again at the latest, in monotonic seconds."""
         now_s, now_ms = self.clock.monotonic(), self.clock.now_ms()
-        self._watch_clock(now_s, now_ms)
+        self._watch_clock(now_ms)
         if now_ms >= self.schedule.sample_ms:
             self._sample(now_s, now_ms)
         if now_ms >= self.schedule.flush_ms:
@@ -200,8 +200,8 @@ class Agent:
         self.due_s = min(now_s + wall_s, link_due_s, max(now_s + 0.05, self.outbox.due_s()))
         return self.due_s
 
-    def _watch_clock(self, now_s: float, now_ms: int) -> None:
-        offset_ms = now_ms - now_s * 1000
+    def _watch_clock(self, now_ms: int) -> None:
+        offset_ms = now_ms - (self.clock.awake or self.clock.monotonic)() * 1000
         before_ms, self._offset_ms = self._offset_ms, offset_ms
         if before_ms is None or abs(offset_ms - before_ms) < JUMP_MS or not (self._sensors or self._pollers):
             return

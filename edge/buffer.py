@@ -13,6 +13,7 @@ import os
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -243,7 +244,8 @@ class Buffer:
         """Remove files that hold nothing live, but for the one being written."""
         for segment in [one for one in self.segments if not one.live]:
             if self._file < 0 or segment is not self.segments[-1]:
-                segment.path.unlink(missing_ok=True)
+                with suppress(OSError):  # what cannot be removed is found empty at the next start
+                    segment.path.unlink()
                 self.used_bytes -= segment.size
                 self.segments.remove(segment)
 

@@ -5,20 +5,25 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from time import monotonic, time_ns
+from time import CLOCK_BOOTTIME, clock_gettime, monotonic, time_ns
 
 ON_TIME = 0.25  # a reading so late, as a share of the interval, still carries the planned time: steps stay even
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The two clocks of an agent: Unix milliseconds, which may jump, and monotonic seconds, which do not."""
+    """The clocks of an agent: Unix milliseconds, which may jump, and monotonic seconds, which do not.
+
+    `awake` is monotonic too and goes on while the machine is suspended, so that waking up is not taken for a clock
+    that was set; None: `monotonic` does.
+    """
 
     now_ms: Callable[[], int] = field(default=lambda: time_ns() // 1_000_000)
     monotonic: Callable[[], float] = monotonic
+    awake: Callable[[], float] | None = None
 
 
-SYSTEM_CLOCK = Clock()
+SYSTEM_CLOCK = Clock(awake=lambda: clock_gettime(CLOCK_BOOTTIME))
 
 
 def period_ms(every_s: float) -> int:

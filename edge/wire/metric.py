@@ -170,7 +170,7 @@ UNITS = tuple(sorted({metric.unit for metric in METRICS.values()}, key=len, reve
 
 
 def rounded(value: float, digits: int) -> int | float:
-    """`value` with so many significant digits (0: as it is); whole numbers as int, which JSON writes shorter."""
+    """`value` with so many significant digits (0: as it is); whole numbers as int."""
     near = float(f"{value:.{digits}g}") if digits else float(value)
     return int(near) if near.is_integer() and abs(near) < BYTES else near
 
