@@ -95,7 +95,12 @@ def _prepare(gateway: Gateway, folder: Path, size: int) -> Show:
     engine = gateway.ledger
     units = demo_fleet(SEED, size, DAYS, begun_ms=begun_ms, live_ms=begun_ms).registry()
     access.save_user(engine, access.User(login=LOGIN, name="Demo", role="admin"), password=password, now_ms=now_ms())
-    people.save_customers(engine, _customers([u.owner for u in units]), now_ms=now_ms())
+    customers = _customers([u.owner for u in units])
+    people.save_customers(engine, customers, now_ms=begun_ms)
+    for contact in (contact for customer in customers for contact in customer.contacts):
+        people.record_consent(
+            engine, contact.contact_id, "opt_in", source="demo", wording="agreed at purchase", at_ms=begun_ms
+        )
     wanted = [
         NewDevice(
             device_id=DeviceId(u.device), type=u.type, model=u.model, hardware=u.hardware, firmware=u.firmware,
@@ -118,7 +123,7 @@ def _customers(owners: list[Owner]) -> list[Customer]:
     for owner in sorted(set(owners)):
         contact = Contact(
             contact_id=f"{owner.customer}-phone", customer_id=CustomerId(owner.customer), channel="sms",
-            address=owner.phone, language=owner.language, zone=owner.zone, consented=True, name=owner.name,
+            address=owner.phone, language=owner.language, zone=owner.zone, name=owner.name,
         )  # fmt: skip
         contacts = () if owner.phone in taken else (contact,)
         taken.add(owner.phone)

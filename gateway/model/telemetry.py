@@ -122,6 +122,7 @@ class Roster:
 
     devices: list[Device] = field(default_factory=list)
     metrics: list[str] = field(default_factory=list)
+    replaced: int = 0  # how often what is known of a device was replaced
     _device_number: dict[str, int] = field(default_factory=dict)
     _metric_number: dict[str, int] = field(default_factory=dict)
     _series_number: dict[tuple[int, int], int] = field(default_factory=dict)
@@ -143,8 +144,23 @@ class Roster:
             self._device_number[device.device_id] = device.number
         elif known is not None and known == device.number:
             self.devices[known] = device
+            self.replaced += 1
         else:
             raise ValueError(f"device number {device.number} of {device.device_id}: expected {known}")
+
+    def follow(self, ahead: Roster) -> None:
+        """Take over what another roster has grown by, so that a thread works on one that does not grow under it."""
+        count = ahead.series_count  # first: what it names is there already
+        if ahead.replaced != self.replaced:
+            self.replaced = ahead.replaced
+            self.devices[:] = ahead.devices[: len(self.devices)]
+        for device in ahead.devices[len(self.devices) :]:
+            self.devices.append(device)
+            self._device_number[device.device_id] = device.number
+        for name in ahead.metrics[len(self.metrics) :]:
+            self.metric(name)
+        for number in range(self.series_count, count):
+            self.series(ahead._series_device[number], ahead._series_metric[number])
 
     def device(self, device_id: str) -> Device | None:
         """The device of that id, or None where it is unknown."""

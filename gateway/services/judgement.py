@@ -48,7 +48,9 @@ class Judgement:
 
         `change_rows` says that devices send only what changed: then no silence is judged, and values never grow stale.
         """
-        self.roster = roster
+        self._ahead = roster  # grows while other threads decode
+        self.roster = roster = Roster()
+        roster.follow(self._ahead)
         self.rules = rules
         held = held or {}
         settings = EngineSettings(detectors=CHANGE_DETECTORS) if change_rows else EngineSettings()
@@ -73,6 +75,7 @@ class Judgement:
 
     def advance(self, block: Block, now_ms: int) -> Verdict:
         """Take one block in and judge the whole fleet at `now_ms`."""
+        self.roster.follow(self._ahead)
         self.facts.update(block, now_ms)
         findings = self.engine.advance(block, now_ms)
         self._keep(findings)
