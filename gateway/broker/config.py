@@ -41,6 +41,7 @@ class BrokerConfig:
     monitor_port: int = -1
     max_disk_bytes: int = 10 << 30
     memory: str = "400MiB"  # soft limit of the server's heap (GOMEMLIMIT)
+    ack_wait_s: float = 30.0  # an MQTT subscriber that has not confirmed a delivery for so long gets it again
     tls: Tls | None = None
     issuer: str = ""  # public key of the account that signs for devices; empty admits no device
     gateway_password: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
@@ -88,7 +89,7 @@ jetstream {{ store_dir: {_text(self.directory / "jetstream")}, max_file_store: {
 mqtt {{
   listen: {_text(f"{self.mqtt_host}:{self.mqtt_port}")}
   max_ack_pending: {MAX_ACK_PENDING}
-  ack_wait: "60s"
+  ack_wait: "{self.ack_wait_s:g}s"
   authorization {{ timeout: {AUTH_TIMEOUT_S:g} }}{self._tls()}
 }}
 accounts {{

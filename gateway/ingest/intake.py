@@ -15,7 +15,7 @@ from edge.wire import WireError, decode_birth, decode_death, inflate, parse_topi
 from gateway.errors import Refused
 from gateway.ingest.build import Admitted, Builder, Columns, log_lines
 from gateway.ingest.clock import Clocks
-from gateway.ingest.decode import Parsed, decode_batch
+from gateway.ingest.decode import Parsed, decode_batch, key_of
 from gateway.ingest.mapping import Mapping
 from gateway.ingest.quota import Quota
 from gateway.model import Birth, Device, DeviceId, LogLines, Presence, Roster
@@ -117,7 +117,7 @@ class Intake:
         at_ms = delivery.at_ms or now_ms
         match kind:
             case "batch":
-                self._batch(device, decode_batch(delivery.payload), delivery, begun, now_ms=now_ms)
+                self._batch(device, self._decoded(device, delivery, begun), delivery, begun, now_ms=now_ms)
             case "birth":
                 birth = decode_birth(delivery.payload)
                 begun.births.append(_birth(device, birth, at_ms))
@@ -130,6 +130,15 @@ class Intake:
                 begun.messages.append((kind, device, delivery.payload))
             case _:
                 raise Refused("wrong_topic", f"{kind} is not for devices to publish")
+
+    def _decoded(self, device: Device, delivery: Delivery, begun: _Begun) -> Parsed:
+        """The batch; one that is malformed is marked as dealt with, or its device would send it for ever."""
+        try:
+            return decode_batch(delivery.payload)
+        except WireError:
+            if key := key_of(delivery.payload):
+                begun.marks.setdefault(device.device_id, []).append(key)
+            raise
 
     def _known(self, device_id: str) -> Device:
         device = self._roster.device(device_id)

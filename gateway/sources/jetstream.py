@@ -71,23 +71,25 @@ class JetStreamSource:
 
     async def windows(self, *, size: int, linger_s: float) -> AsyncIterator[list[Delivery]]:
         """Lists of deliveries; see ports.TelemetrySource."""
-        loop = asyncio.get_running_loop()
         while True:
             await self._ready()
-            opened = loop.time()
-            while len(self._held) < size and self._held_bytes < ASK_BYTES:
-                if self._held and loop.time() >= opened + linger_s:
-                    break
-                if not self._held:
-                    opened = loop.time()
-                await self._ask()
-                self._arrived.clear()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(max(0.001, opened + linger_s - loop.time())):
-                        await self._arrived.wait()
+            await self._gather(1, asyncio.get_running_loop().time() + ASK_S)
+            await self._gather(size, asyncio.get_running_loop().time() + linger_s)
             window = [self._held.popleft() for _ in range(min(size, len(self._held)))]
             self._held_bytes -= sum(len(delivery.payload) for delivery in window)
-            yield window
+            if window:
+                yield window
+
+    async def _gather(self, count: int, deadline: float) -> None:
+        """Wait until so many deliveries are held, or as many bytes as one request brings, or the link is gone."""
+        while len(self._held) < count and self._held_bytes < ASK_BYTES and self._inbox is not None:
+            await self._ask()
+            self._arrived.clear()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._arrived.wait()
+            except TimeoutError:
+                return
 
     async def ack(self, deliveries: Sequence[Delivery]) -> None:
         """Tell the broker that everything up to the last of these is safe."""

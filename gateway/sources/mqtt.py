@@ -131,22 +131,16 @@ class MqttSource:
 
     async def windows(self, *, size: int, linger_s: float) -> AsyncIterator[list[Delivery]]:
         """Lists of deliveries; see ports.TelemetrySource."""
-        loop = self._loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         self._client.connect_async(self._host, self._port, KEEPALIVE_S)
         self._client.loop_start()
         try:
             while True:
-                await self._arrived.wait()
-                closes = loop.time() + linger_s
-                while len(self._held) < size and loop.time() < closes:
-                    self._arrived.clear()
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(closes - loop.time()):
-                            await self._arrived.wait()
-                window = self._cut(size)
-                if not self._held:
-                    self._arrived.clear()
-                if window:
+                await self._more_than(0)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(linger_s):
+                        await self._more_than(size - 1)
+                if window := self._cut(size):
                     yield window
         finally:
             await self._stop()
@@ -183,6 +177,13 @@ class MqttSource:
             self._room.notify_all()
         self._client.disconnect()
         await asyncio.to_thread(self._client.loop_stop)
+
+    async def _more_than(self, count: int) -> None:
+        """Wait until more than so many deliveries are held."""
+        while len(self._held) <= count:
+            self._arrived.clear()
+            if len(self._held) <= count:  # asked again: one may have come between the question and the clearing
+                await self._arrived.wait()
 
     def _cut(self, size: int) -> list[Delivery]:
         window: list[Delivery] = []

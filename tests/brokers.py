@@ -1,0 +1,135 @@
+"""Real brokers for tests: the embedded NATS server, and Mosquitto where it is installed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import paho.mqtt.client as paho
+import pytest
+
+from edge import wire
+from gateway.broker import GATEWAY, Broker, BrokerConfig, hash_token
+from gateway.sources.jetstream import JetStreamSource
+from tests.conftest import free_port
+
+SEED = bytes(range(32))
+MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/opt/homebrew/sbin")
+
+
+def token(device_id: str) -> str:
+    return f"token-of-{device_id}"
+
+
+def credential(device_id: str) -> str | None:
+    """Devices d0, d1, ... may connect."""
+    return hash_token(token(device_id)) if device_id.startswith("d") else None
+
+
+def embedded(folder: Path, **more) -> Broker:
+    return Broker(BrokerConfig(directory=folder, mqtt_port=-1, ack_wait_s=1.0), seed=SEED, credential=credential, **more)
+
+
+@contextlib.asynccontextmanager
+async def running(broker: Broker) -> AsyncIterator[Broker]:
+    """The broker, supervised."""
+    await broker.start()
+    watch = asyncio.create_task(broker.watch())
+    try:
+        yield broker
+    finally:
+        watch.cancel()
+        await broker.stop()
+
+
+def source_of(broker: Broker, **more) -> JetStreamSource:
+    return JetStreamSource(
+        broker.nats_url, user=GATEWAY, password=broker.config.gateway_password, mqtt_host="127.0.0.1",
+        mqtt_port=broker.mqtt_port, **more,
+    )  # fmt: skip
+
+
+class Mosquitto:
+    """A Mosquitto of its own, configured as docs/brokers.md says."""
+
+    def __init__(self, folder: Path) -> None:
+        if MOSQUITTO is None:
+            pytest.skip("mosquitto is not installed")
+        self.port = free_port()
+        self._file = folder / "mosquitto.conf"
+        self._file.write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence true\nautosave_interval 1\n"
+            f"persistence_location {folder}/\nmax_inflight_messages 0\nmax_queued_messages 0\nuser root\n"
+        )
+        self.start()
+
+    def start(self) -> None:
+        self._process = subprocess.Popen([MOSQUITTO, "-c", str(self._file)], stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), contextlib.closing(socket.create_connection(("127.0.0.1", self.port))):
+                return
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+
+
+class Device:
+    """One MQTT client of a device; what it got is in `got`."""
+
+    def __init__(self, port: int, device_id: str, *, password: str | None = None, clean: bool = False) -> None:
+        self.device_id = device_id
+        self.got: list[tuple[str, bytes]] = []
+        self.refused = ""
+        self._connected, self._ended = threading.Event(), threading.Event()
+        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=device_id, clean_session=clean)
+        self.client.username_pw_set(device_id, token(device_id) if password is None else password)
+        self.client.reconnect_delay_set(1, 1)
+        self.client.on_connect = self._on_connect
+        self.client.on_disconnect = lambda *_: self._ended.set()
+        self.client.on_message = lambda _, __, m: self.got.append((m.topic, m.payload))
+        self.client.connect_async("127.0.0.1", port)
+        self.client.loop_start()
+
+    def _on_connect(self, client, _, __, reason, ___) -> None:
+        if reason.is_failure:
+            self.refused = str(reason)
+        else:
+            client.subscribe([(wire.topic(self.device_id, kind), 1) for kind in wire.DOWN])
+        self._connected.set()
+
+    async def connected(self) -> Device:
+        assert await asyncio.to_thread(self._connected.wait, 10)
+        return self
+
+    async def ended(self) -> None:
+        assert await asyncio.to_thread(self._ended.wait, 10)
+
+    async def publish(self, topic: str, payload: bytes, *, qos: int = 1) -> None:
+        info = self.client.publish(topic, payload, qos=qos)
+        await asyncio.to_thread(info.wait_for_publish, 10)
+        assert info.is_published()
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+async def until(holds: Callable[[], bool | Awaitable[bool]], *, seconds: float = 15.0, what: str = "") -> None:
+    """Wait until a condition holds; fail at the deadline."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = holds()
+        if await found if isinstance(found, Awaitable) else found:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"not within {seconds} s: {what or holds}")
