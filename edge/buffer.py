@@ -1,9 +1,9 @@
 """The disk buffer: every batch rests here until the gateway says `stored`.
 
 A folder of segment files (`edge.record` has their form), written one append at a time and never changed in place, so
-`kill -9` at any byte costs at most the batch being written. Marks are written behind the batches without a sync: one
-that is lost costs a repeat, which the gateway drops. At `max_bytes` room is made by, in this order: leaving out what
-is stored already, thinning routine batches from the oldest on, and dropping: routine batches, logs, alarms, crash
+`kill -9` at any byte costs at most the batch being written. What is stored is noted beside the segment without a sync:
+a note that is lost costs a repeat, which the gateway drops. At `max_bytes` room is made by, in this order: leaving out
+what is stored already, thinning routine batches from the oldest on, and dropping: routine batches, logs, alarms, crash
 reports last. Everything given up is counted by reason in `drops`.
 """
 
@@ -17,10 +17,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from edge.record import ALARM, CRASH, LOGS, MARK, OVERHEAD, ROUTINE, Record, pack, pack_ranges, unpack_ranges
+from edge.record import ALARM, CRASH, LOGS, OVERHEAD, ROUTINE, Record, pack
 from edge.segment import Segment
 from edge.thin import Thinned, thinned
-from edge.wire import Ranges, ranges_of
+from edge.wire import Ranges
 
 Sync = Literal["always", "alarms", "never"]
 
@@ -57,20 +57,18 @@ class Buffer:
 
     def _recover(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        marks: list[bytes] = []
+        for left in self.folder.glob("*.new"):  # of a rewriting that a crash ended
+            left.unlink(missing_ok=True)
         for path in sorted(self.folder.glob("*.seg")):
             self._next = int(path.stem) + 1
             try:
-                segment, found, damaged = Segment.load(path)
+                segment, damaged = Segment.load(path)
             except OSError:
                 self.drops["corrupt"] += 1
                 continue
-            marks += found
             self.drops["corrupt"] += damaged
             self.segments.append(segment)
             self.used_bytes += segment.size
-        for payload in marks:
-            self._forget(unpack_ranges(payload))
         self._sweep()
         self._merge()
 
@@ -170,13 +168,12 @@ class Buffer:
         segment = self.segments[-1]
         written = os.write(self._file, data)
         self.used_bytes += written
-        segment.size += written
+        segment.end += written
         if written < len(data):
             raise OSError(f"{written} of {len(data)} bytes written")
         if self.sync == "always" or (self.sync == "alarms" and record.kind in {ALARM, CRASH}):
             os.fsync(self._file)
-        if record.kind != MARK:
-            segment.index(record, segment.size - len(data))
+        segment.index(record, segment.end - len(data))
 
     @property
     def _segment_bytes(self) -> int:
@@ -213,41 +210,39 @@ class Buffer:
         keys = self._forget(ranges)
         held = [record.key for record in self._memory if _within(record.key, ranges)]
         self._memory = [record for record in self._memory if record.key not in held]
-        if keys:
-            payload = pack_ranges(ranges_of((key >> 32, key & 0xFFFFFFFF) for key in keys))
-            try:
-                self._write_mark(payload)
-            except OSError:
-                self._roll()
         self._sweep()
         return keys + held
 
-    def _write_mark(self, payload: bytes) -> None:
-        if self._file >= 0 and self.segments[-1].live:  # a segment without live batches goes as a whole
-            data = pack(Record(MARK, 0, 0, 0, payload))
-            written = os.write(self._file, data)
-            self.segments[-1].size += written
-            self.used_bytes += written
-
     def _forget(self, ranges: Ranges) -> list[int]:
-        keys = []
-        for boot, first, last in ranges:
-            if boot < 1 << 32:
-                low, high = boot << 32 | min(first, 0xFFFFFFFF), boot << 32 | min(last, 0xFFFFFFFF)
-                for segment in self.segments:
-                    for at in segment.between(low, high):
-                        segment.remove(at)
-                        keys.append(segment.keys[at])
-        return keys
+        wanted = [(boot << 32, first, last) for boot, first, last in ranges if boot < 1 << 32 and first < 1 << 32]
+        forgotten = []
+        for segment in self.segments:
+            keys = []
+            for base, first, last in wanted:
+                for at in segment.between(base | first, base | min(last, 0xFFFFFFFF)):
+                    segment.remove(at)
+                    keys.append(segment.keys[at])
+            if keys and segment.live:  # one without live batches goes as a whole
+                before = segment.size
+                with suppress(OSError):
+                    segment.note(keys)
+                self.used_bytes += segment.size - before
+            forgotten += keys
+        return forgotten
 
     def _sweep(self) -> None:
-        """Remove files that hold nothing live, but for the one being written."""
+        """Remove files that hold nothing live, and empty the one being written, so that a kill brings nothing back."""
         for segment in [one for one in self.segments if not one.live]:
             if self._file < 0 or segment is not self.segments[-1]:
-                with suppress(OSError):  # what cannot be removed is found empty at the next start
-                    segment.path.unlink()
                 self.used_bytes -= segment.size
+                segment.delete()
                 self.segments.remove(segment)
+            elif segment.size:
+                with suppress(OSError):
+                    os.ftruncate(self._file, 0)
+                    self.used_bytes -= segment.size
+                    segment.clear()
+                    segment.marks_path.unlink(missing_ok=True)
 
     # How room is made.
 
@@ -296,7 +291,7 @@ class Buffer:
 
     def _rewrite(self, segment: Segment, change: Callable[[Record], Record | None]) -> None:
         kept: list[Record] = []
-        for _, record in segment.records():
+        for record in segment.records():
             changed = change(record) if record else None
             self.drops["corrupt"] += record is None
             if changed:
@@ -306,7 +301,7 @@ class Buffer:
             segment.rewrite(kept, sync=self.sync != "never")
             self.used_bytes += segment.size - before
         else:
-            segment.path.unlink(missing_ok=True)
+            segment.delete()
             self.segments.remove(segment)
             self.used_bytes -= before
 
@@ -318,11 +313,14 @@ class Buffer:
             if one.size + other.size > self._segment_bytes:
                 at += 1
                 continue
-            self.used_bytes -= one.size + other.size
-            one.rewrite([record for part in (one, other) for _, record in part.records() if record], sync=True)
-            self.used_bytes += one.size
-            other.path.unlink()
+            before = one.size + other.size
+            try:
+                one.rewrite([record for part in (one, other) for record in part.records() if record], sync=True)
+            except OSError:
+                return
+            other.delete()
             self.segments.remove(other)
+            self.used_bytes += one.size - before
 
     def close(self) -> None:
         """Close the file being written; the buffer may be opened again."""

@@ -4,14 +4,17 @@
     0       2      magic B5 1E
     2       4      length of the body, little-endian
     6       4      CRC-32 of the four length bytes and the body
-    10      1      kind: ROUTINE, LOGS, ALARM, CRASH: a batch; MARK: batches that are stored
+    10      1      kind: ROUTINE, LOGS, ALARM or CRASH
     11      4      boot
     15      4      seq
     19      8      newest time in the batch, Unix ms, signed
-    27      ...    the batch's payload, or for MARK (boot, first, last) triples of 4 bytes each
+    27      ...    the batch's payload
 
 A reader that meets bytes which are no whole record looks for the next magic at which one starts, so damage costs the
 records it touches and no others. A write torn by a power cut or `kill -9` is such damage at the end of a file.
+
+Beside a segment `N.seg` there may be `N.gone`: entries of boot, first seq, last seq (4 bytes each) and the CRC-32 of
+these 12 bytes, one for each range of its batches that are stored.
 """
 
 from __future__ import annotations
@@ -22,18 +25,17 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 ROUTINE, LOGS, ALARM, CRASH = range(4)  # in the order in which a full buffer gives them up
-MARK = 9
 
 MAGIC = b"\xb5\x1e"
 HEAD = struct.Struct("<2sII")
 BODY = struct.Struct("<BIIq")
-RANGE = struct.Struct("<III")
+GONE = struct.Struct("<IIII")
 OVERHEAD = HEAD.size + BODY.size
 MAX_BODY = BODY.size + 512 * 1024  # twice the largest payload: a longer length is damage
 
 
 class Record(NamedTuple):
-    """One batch as the buffer holds it; a MARK record has boot, seq and t_ms 0."""
+    """One batch as the buffer holds it."""
 
     kind: int
     boot: int
@@ -91,11 +93,17 @@ def _next_whole(data: bytes, offset: int) -> int:
     return len(data)
 
 
-def pack_ranges(ranges: list[tuple[int, int, int]]) -> bytes:
-    """The payload of a MARK record."""
-    return b"".join(RANGE.pack(*one) for one in ranges)
+def pack_gone(ranges: list[tuple[int, int, int]]) -> bytes:
+    """Entries of a `.gone` file."""
+    return b"".join(GONE.pack(*one, zlib.crc32(struct.pack("<III", *one))) for one in ranges)
 
 
-def unpack_ranges(payload: bytes) -> list[tuple[int, int, int]]:
-    """The ranges in a MARK record's payload."""
-    return [RANGE.unpack_from(payload, at) for at in range(0, len(payload) - RANGE.size + 1, RANGE.size)]
+def unpack_gone(data: bytes) -> list[tuple[int, int, int]]:
+    """The ranges in a `.gone` file, up to the first that is not whole."""
+    ranges = []
+    for at in range(0, len(data) - GONE.size + 1, GONE.size):
+        boot, first, last, crc = GONE.unpack_from(data, at)
+        if crc != zlib.crc32(data[at : at + 12]):
+            break
+        ranges.append((boot, first, last))
+    return ranges

@@ -51,6 +51,18 @@ def test_a_disk_that_refuses_loses_nothing_at_first_and_recovers(tmp_path, monke
     assert len(kept) == IN_MEMORY + 2
 
 
+def test_a_kill_brings_nothing_back_that_was_stored(tmp_path):
+    buffer = Buffer(tmp_path, max_bytes=1 << 20, sync="always")
+    for seq in range(50):
+        buffer.append(record(seq), now_s=0)
+        if seq != 7:
+            buffer.stored([(1, seq, seq)])
+
+    after_kill = Buffer(tmp_path, max_bytes=1 << 20, sync="always")  # nobody closed the first
+
+    assert [key & 0xFFFFFFFF for key, _ in after_kill.after(-1)] == [7]
+
+
 def test_many_short_runs_leave_few_files(tmp_path):
     for boot in range(1, 150):
         buffer = Buffer(tmp_path, max_bytes=1 << 20, sync="never")

@@ -48,10 +48,9 @@ def written(tmp_path_factory):
     records = [Record(ROUTINE, 1, seq, T0, bytes([seq]) * (20 + seq)) for seq in range(4)]
     for one in records:
         buffer.append(one, now_s=0)
-    buffer.stored([(1, 1, 1)])
     buffer.close()
     (path,) = folder.glob("*.seg")
-    return path.read_bytes(), [records[0], records[2], records[3]]
+    return path.read_bytes(), records
 
 
 def reopened(folder: Path, data: bytes) -> Buffer:
@@ -63,14 +62,12 @@ def reopened(folder: Path, data: bytes) -> Buffer:
 
 def test_a_file_cut_at_any_byte_gives_every_record_before_the_cut(tmp_path, written):
     data, _ = written
-    whole = [(at, one) for at, one in record.scan(data) if one is not None and one.kind != record.MARK]
+    whole = [(at, one) for at, one in record.scan(data) if one is not None]
 
     for cut in range(len(data) + 1):
         buffer = reopened(tmp_path / "b", data[:cut])
 
         expected = {one.key for at, one in whole if at + record.OVERHEAD + len(one.payload) <= cut}
-        if cut == len(data):
-            expected.discard(1 << 32 | 1)  # the mark at the end is whole
         assert set(contents(buffer)) == expected
         buffer.append(routine(9), now_s=0)
         assert 1 << 32 | 9 in contents(buffer)
@@ -90,6 +87,26 @@ def test_one_wrong_byte_anywhere_costs_one_record_and_no_other(tmp_path, written
         assert len(lost) <= 1
         assert buffer.drops["corrupt"] >= len(lost)
         buffer.close()
+
+
+def test_a_note_of_what_is_stored_cut_or_damaged_anywhere_brings_back_batches_and_loses_none(tmp_path, written):
+    data, records = written
+    notes = record.pack_gone([(1, 0, 1), (1, 3, 3)])
+    for at in range(len(notes) + 1):
+        for damaged in (
+            notes[:at],
+            notes[:at] + bytes([notes[at] ^ 0x5A]) + notes[at + 1 :] if at < len(notes) else notes,
+        ):
+            shutil.rmtree(tmp_path / "b", ignore_errors=True)
+            (tmp_path / "b").mkdir()
+            (tmp_path / "b" / "00000001.gone").write_bytes(damaged)
+            (tmp_path / "b" / "00000001.seg").write_bytes(data)
+
+            buffer = Buffer(tmp_path / "b", max_bytes=1 << 20, sync="never")
+
+            assert records[2].key in contents(buffer)
+            assert len(buffer) == {0: 4, 1: 2, 2: 1}[len(record.unpack_gone(damaged))]
+            buffer.close()
 
 
 @given(data=st.binary(max_size=600))
