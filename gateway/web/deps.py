@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, Protocol, TypeAlias, cast
+from threading import Lock
+from typing import Annotated, Literal, Protocol, TypeAlias, TypeVar, cast
 
 from fastapi import Depends, Request
 from sqlalchemy import Engine
@@ -16,6 +17,8 @@ from gateway.selfwatch import Watch
 from gateway.web.hub import Hub
 from gateway.web.throttle import Throttle
 
+T = TypeVar("T")
+FRESH_MS = 2_000  # how old the counts of a large fleet may be on a page
 PartState: TypeAlias = Literal["ok", "degraded", "down"]
 
 
@@ -61,6 +64,23 @@ def no_forecasts(device_id: str) -> Sequence[Forecast]:
     return ()
 
 
+@dataclass(slots=True)
+class Memo:
+    """Values that many open pages ask for at once, kept for a moment."""
+
+    _held: dict[str, tuple[int, object]] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def get(self, name: str, make: Callable[[], T], now_ms: int) -> T:
+        """The value made less than `FRESH_MS` ago, or a new one; only one caller makes it."""
+        with self._lock:
+            at_ms, value = self._held.get(name, (-FRESH_MS, None))
+            if not 0 <= now_ms - at_ms < FRESH_MS:
+                value = make()
+                self._held[name] = (now_ms, value)
+            return cast("T", value)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebDeps:
     """All that pages and API routes use; reached through `Deps`."""
@@ -78,6 +98,7 @@ class WebDeps:
     forecasts: Callable[[str], Sequence[Forecast]] = no_forecasts  # of one device, as they stand
     phones: bool = True  # whether the console plays the customers' phones (no Twilio configured)
     throttle: Throttle = field(default_factory=Throttle)
+    memo: Memo = field(default_factory=Memo)
 
 
 def _deps(request: Request) -> WebDeps:

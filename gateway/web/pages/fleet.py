@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
 from gateway.ledger import views
-from gateway.ledger.database import reading
+from gateway.ledger.database import Record, reading
 from gateway.ledger.views import FleetFilter
 from gateway.web.deps import Deps, WebDeps
 from gateway.web.pages.page import PER_PAGE, Offset, Word, query_of, show
@@ -33,9 +34,8 @@ def fleet(
 ) -> Response:
     """Counts, filters, and one page of devices."""
     wanted = FleetFilter(text=text, health=health, type=type, firmware=firmware)
+    counts, firmwares = deps.memo.get("fleet", lambda: _counts(deps), deps.now_ms())
     with reading(deps.engine) as connection:
-        counts = views.fleet_counts(connection)
-        firmwares = views.firmware_counts(connection)
         page = views.fleet_page(connection, wanted, limit=PER_PAGE, offset=offset)
     by_type: dict[str, Counter[str]] = {}
     for row in counts:
@@ -46,6 +46,11 @@ def fleet(
         total=total, healths=HEALTHS, firmwares=[f for f in firmwares if not type or f.type == type],
         heard=last_heard(deps, [row.number for row in page.rows]),
     )  # fmt: skip
+
+
+def _counts(deps: WebDeps) -> tuple[Sequence[Record], Sequence[Record]]:
+    with reading(deps.engine) as connection:
+        return views.fleet_counts(connection), views.firmware_counts(connection)
 
 
 def last_heard(deps: WebDeps, numbers: list[int]) -> dict[int, int]:
