@@ -97,12 +97,12 @@ def run(settings: Settings, tls: ssl.SSLContext | None, *, once: bool) -> int:
         until=lambda: bool(stopped) or (once and (agent.waiting == 0 or monotonic() > until_s)),
         longest_s=0.2 if once else IDLE_S,
     )
-    waiting = agent.waiting
+    stored = agent.waiting == 0
     host.close()
     agent.stop()
     network.close()
-    log.info("agent.stop", extra={"fields": {"waiting": waiting}})
-    return 1 if once and waiting else 0
+    log.info("agent.stop", extra={"fields": {"waiting": agent.waiting}})
+    return 1 if once and not stored else 0
 
 
 def _read_twice(agent: Agent) -> None:

@@ -92,7 +92,9 @@ class Agent:
         self.own_readings: Callable[[], Mapping[str, float]] = dict
         self.state = state
         self.run = state.begin(now_ms=clock.now_ms(), kernel=kernel_boot_id(root), at_least=buffer.last_boot)
-        self.reason = reboot_reason(root=root, same_boot=self.run.same_kernel, clean=self.run.clean)
+        self.reason = reboot_reason(
+            root=root, first=self.run.first, same_boot=self.run.same_kernel, clean=self.run.clean
+        )
         self.clock = clock
         self.outbox = Outbox(buffer, window=settings.link.window, mark_timeout_s=settings.link.mark_timeout, draw=draw)
         self.gate = LogGate(extra=settings.collect.redact)

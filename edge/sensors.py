@@ -203,11 +203,12 @@ def host_sensors(names: Sequence[str], *, disk_path: Path = Path("/"), root: Pat
     ]
 
 
-def reboot_reason(*, root: Path, same_boot: bool, clean: bool) -> str:
+def reboot_reason(*, root: Path, first: bool, same_boot: bool, clean: bool) -> str:
     """Why the agent starts: what the system tells, else what the last run left behind.
 
     Args:
         root: where proc and sys are.
+        first: nothing is known of a run before.
         same_boot: the kernel has not started anew since the last run.
         clean: the last run ended on purpose.
     """
@@ -221,6 +222,8 @@ def reboot_reason(*, root: Path, same_boot: bool, clean: bool) -> str:
         r"\b(?:\w+\.)?(?:bootreason|reset_reason|reboot_reason)=(\S{1,60})", _line_or(root / "proc/cmdline")
     ):
         return found[1].lower()
+    if first:
+        return "first_start"
     return "reboot" if clean else "power_loss"
 
 

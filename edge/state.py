@@ -25,6 +25,7 @@ class Run(NamedTuple):
     """This run of the agent, and how the last one ended."""
 
     boot: int
+    first: bool  # nothing is known of a run before
     same_kernel: bool  # the kernel has not started anew since the last run
     clean: bool  # the last run ended on purpose
 
@@ -52,7 +53,7 @@ class State:
         self._boot = max(before, at_least) + 1
         self._kernel = kernel
         self._note(clean=False)
-        return Run(self._boot, bool(kernel) and last.get("kernel") == kernel, last.get("clean") is True)
+        return Run(self._boot, not last, bool(kernel) and last.get("kernel") == kernel, last.get("clean") is True)
 
     def end(self) -> None:
         """The run ends on purpose."""

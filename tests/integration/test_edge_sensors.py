@@ -89,12 +89,13 @@ def test_the_reason_of_a_start_is_what_the_system_tells_else_what_the_last_run_l
     put, path = root
     bare = tmp_path_factory.mktemp("bare")
 
-    assert reboot_reason(root=path, same_boot=True, clean=False) == "agent_died"
-    assert reboot_reason(root=path, same_boot=True, clean=True) == "agent_restarted"
-    assert reboot_reason(root=path, same_boot=False, clean=True) == "watchdog,sd"
-    assert reboot_reason(root=bare, same_boot=False, clean=True) == "reboot"
-    assert reboot_reason(root=bare, same_boot=False, clean=False) == "power_loss"
+    assert reboot_reason(root=path, first=False, same_boot=True, clean=False) == "agent_died"
+    assert reboot_reason(root=path, first=False, same_boot=True, clean=True) == "agent_restarted"
+    assert reboot_reason(root=path, first=False, same_boot=False, clean=True) == "watchdog,sd"
+    assert reboot_reason(root=bare, first=False, same_boot=False, clean=True) == "reboot"
+    assert reboot_reason(root=bare, first=False, same_boot=False, clean=False) == "power_loss"
+    assert reboot_reason(root=bare, first=True, same_boot=False, clean=False) == "first_start"
     put("sys/class/watchdog/watchdog0/bootstatus", "32\n")
-    assert reboot_reason(root=path, same_boot=False, clean=True) == "watchdog"
+    assert reboot_reason(root=path, first=False, same_boot=False, clean=True) == "watchdog"
     put("sys/fs/pstore/dmesg-0", "Oops\n")
-    assert reboot_reason(root=path, same_boot=False, clean=True) == "kernel_panic"
+    assert reboot_reason(root=path, first=False, same_boot=False, clean=True) == "kernel_panic"
