@@ -34,7 +34,9 @@ def credential(device_id: str) -> str | None:
 
 
 def embedded(folder: Path, **more) -> Broker:
-    return Broker(BrokerConfig(directory=folder, mqtt_port=-1, ack_wait_s=1.0), seed=SEED, credential=credential, **more)
+    return Broker(
+        BrokerConfig(directory=folder, mqtt_port=-1, ack_wait_s=1.0), seed=SEED, credential=credential, **more
+    )
 
 
 @contextlib.asynccontextmanager
@@ -107,12 +109,17 @@ class Device:
             client.subscribe([(wire.topic(self.device_id, kind), 1) for kind in wire.DOWN])
         self._connected.set()
 
+    @property
+    def answered(self) -> bool:
+        """Whether the broker has taken or refused it."""
+        return self._connected.is_set()
+
     async def connected(self) -> Device:
-        assert await asyncio.to_thread(self._connected.wait, 10)
+        await until(self._connected.is_set)
         return self
 
     async def ended(self) -> None:
-        assert await asyncio.to_thread(self._ended.wait, 10)
+        await until(self._ended.is_set)
 
     async def publish(self, topic: str, payload: bytes, *, qos: int = 1) -> None:
         info = self.client.publish(topic, payload, qos=qos)

@@ -28,13 +28,14 @@ from typing import Any
 import nats
 import structlog
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 
 from gateway.broker.admission import Admission
 from gateway.broker.config import GATEWAY, SYSTEM, BrokerConfig
 from gateway.broker.nkey import AccountKey
 from gateway.errors import ConfigError
 
-START_S, STOP_S = 15.0, 1.5
+START_S, STOP_S, KICK_S = 15.0, 1.5, 5.0
 HEALTH_EVERY_S, HEALTH_FAILURES = 2.0, 5
 BACKOFF_S, LONGEST_BACKOFF_S = 0.2, 10.0
 _VIOLATION = re.compile(rb"(Publish|Subscription) Violation")
@@ -145,8 +146,9 @@ class Broker:
         if link is None or self._system is None:
             return
         server = (await asyncio.to_thread(self._monitor, "/varz"))["server_id"]
-        await self._system.publish(f"$SYS.REQ.SERVER.{server}.KICK", json.dumps({"cid": link}).encode())
-        await self._system.flush()
+        request = json.dumps({"cid": link}).encode()
+        with contextlib.suppress(NatsError):  # the broker is away, and every link with it
+            await self._system.request(f"$SYS.REQ.SERVER.{server}.KICK", request, timeout=KICK_S)
 
     async def stop(self) -> None:
         """Stop the server, within two seconds."""
@@ -264,7 +266,7 @@ def _replace_orphan(config: BrokerConfig) -> None:
     try:
         pid = int(config.pid_file.read_text())
         command = subprocess.run(  # noqa: S603
-            ["/bin/ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, timeout=5, check=False
+            ["/bin/ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, timeout=5, check=False
         ).stdout
         if str(config.file) not in command:
             return
