@@ -106,6 +106,10 @@ def _device(number: int) -> NewDevice:
     )
 
 
+def _kind(device_id: str) -> str:
+    return {"lock": "smart_lock", "router": "wifi_router", "pump": "heat_pump"}[device_id.partition("-")[0]]
+
+
 def _people(engine: Engine, now_ms: int) -> None:
     wanted = []
     for n, (name, number, language, zone) in enumerate(PEOPLE, 1):
@@ -220,20 +224,8 @@ def _cases(engine: Engine, now_ms: int) -> None:
             value=0.68,
             cause=case.cause,
         )  # type: ignore[arg-type]
-        tail = tuple(
-            (
-                opened - (6 - i) * HOUR,
-                "error" if i % 2 else "warning",
-                LINES[
-                    "wifi_router"
-                    if "router" in case.device_id
-                    else "smart_lock"
-                    if "lock" in case.device_id
-                    else "heat_pump"
-                ][2],
-            )
-            for i in range(6)
-        )
+        line = LINES[_kind(case.device_id)][2]
+        tail = tuple((opened - (6 - i) * HOUR, "error" if i % 2 else "warning", line) for i in range(6))
         ticket = Ticket(
             ticket_id=derive("tic", incident.incident_id),
             incident_id=incident.incident_id,
@@ -250,7 +242,7 @@ def _cases(engine: Engine, now_ms: int) -> None:
                 forecasts=case.forecasts,
                 charts=case.charts,
                 log_tail=tail,
-                firmware="2.3.1",
+                firmware=TYPES[_kind(case.device_id)][2][0],
                 why=case.why,
             ),
         )  # type: ignore[arg-type]

@@ -40,7 +40,8 @@ class Denied(GatewayError):
 
 def answer(request: Request, status: int, code: str, detail: str) -> Response:
     """The error in the form the asker reads."""
-    if request.url.path.startswith(("/api/", "/webhooks/")):
+    part_of_page = "hx-request" in request.headers and status != 401
+    if part_of_page or request.url.path.startswith(("/api/", "/webhooks/")):
         headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
         return JSONResponse({"code": code, "detail": detail}, status, headers)
     if status == 401:

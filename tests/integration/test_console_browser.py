@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from gateway.ledger import casebook
+from gateway.ledger import casebook, people
 from gateway.ledger.database import connect
 from gateway.stores.duckdb import DuckDbStore
 from gateway.web import WebDeps, create_app
@@ -192,6 +192,19 @@ def test_a_note_and_a_status_are_set_in_place(desk: Console) -> None:
 
     assert desk.page.input_value("textarea") == ""
     assert desk.complaints == []
+
+
+def test_what_is_refused_is_told_and_nothing_typed_is_lost(desk: Console) -> None:
+    desk.open("/tickets/4")
+    stop = {"source": "sms_reply", "wording": "STOP", "at_ms": desk.deps.now_ms()}
+    people.record_consent(desk.deps.engine, "con-005", "opt_out", **stop)
+    desk.page.fill("textarea", "Passt Ihnen Dienstag?")
+    desk.page.click(".composer button")
+
+    desk.page.wait_for_selector("#told >> text=this contact said STOP")
+
+    assert desk.page.input_value("textarea") == "Passt Ihnen Dienstag?"
+    assert desk.page.locator("#thread").count() == 1
 
 
 def test_a_new_ticket_event_shows_in_the_queue_by_itself(desk: Console) -> None:

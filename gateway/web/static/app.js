@@ -78,9 +78,23 @@
     if (box.scrollHeight - box.scrollTop - box.clientHeight > 40) scrolledUp.add(box); else scrolledUp.delete(box);
   }, true);
   document.addEventListener("htmx:after:request", (event) => {
-    const form = event.target;
-    if (form instanceof HTMLFormElement && "clear" in form.dataset) for (const box of form.querySelectorAll("textarea, input[name=text]")) box.value = "";
+    const form = event.target, status = event.detail?.ctx?.response?.status ?? 500;
+    if (status < 400 && form instanceof HTMLFormElement && "clear" in form.dataset) for (const box of form.querySelectorAll("textarea, input[name=text]")) box.value = "";
   });
+  /* What could not be done is told in a corner; the page stays as it is. */
+  const tell = (sentence) => {
+    const told = document.getElementById("told");
+    if (!told) return;
+    told.textContent = sentence;
+    clearTimeout(told.timer);
+    told.timer = setTimeout(() => { told.textContent = ""; }, 8000);
+  };
+  document.addEventListener("htmx:response:error", (event) => {
+    let problem = {};
+    try { problem = JSON.parse(event.detail.ctx.text); } catch { /* not ours: a proxy's page */ }
+    if (event.detail.ctx.request.method !== "GET") tell(problem.detail || problem.code || "That did not work. Please try again.");
+  });
+
   /* A table wider than the screen scrolls, so the keyboard must be able to reach it. */
   const reachable = () => {
     for (const box of document.querySelectorAll(".scroll")) {
