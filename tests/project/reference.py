@@ -54,7 +54,7 @@ def _command(command: click.Command, name: str, lines: list[str]) -> None:
         return
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     options = [p for p in command.params if p.param_type_name == "option" and p.name != "help"]
-    usage = " ".join([name, *(p.human_readable_name.upper() for p in arguments)])
+    usage = " ".join([name, *((p.name or "").upper() for p in arguments)])
     lines += [f"## `{usage}`", "", (command.help or "").strip(), ""]
     for option in options:
         help_text = getattr(option, "help", None) or ""
