@@ -1,6 +1,7 @@
 import json
 import re
 from collections import Counter
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import rules
 from edge.wire import DEVICE_ID
 from firmware_sim import MODES, Fleet, Opened, Truth, export, score, write_truth
+from firmware_sim.demo import Config
 from firmware_sim.region import DAY_MS, HOUR_MS
 
 START, END = 1_760_000_000_000, 1_760_000_000_000 + 30 * DAY_MS
@@ -149,10 +151,11 @@ def test_what_no_one_could_have_noticed_yet_is_not_due() -> None:
     assert (report.due, report.recall, report.false_tickets) == (0, None, 0)
 
 
-def test_modes_and_scores_are_documented() -> None:
+def test_modes_scores_and_settings_are_documented() -> None:
     text = DOCS.read_text()
     report = score([], [], devices=1, start_ms=0, end_ms=HOUR_MS).to_json()
-    keys = set(report) | {"mode", "found", "beforehand", "right_cause", "shortest_lead_hours"}
+    settings = {one.name for one in fields(Config)}
+    keys = set(report) | settings | {"mode", "found", "beforehand", "right_cause", "shortest_lead_hours"}
 
     for name in keys | {mode.name for mode in MODES}:
         assert f"`{name}`" in text
