@@ -29,7 +29,8 @@ class _FromDeps(Collector):
     def collect(self) -> Iterable[Metric]:
         yield from _counters(self.deps)
         for name, value in sorted(self.deps.watch.gauges.items()):
-            yield GaugeMetricFamily(f"beforehand_{_base(name)}", f"{_sentence(name)}.", value=value)
+            scale = 0.001 if name.endswith("_ms") else 1.0
+            yield GaugeMetricFamily(f"beforehand_{_base(name)}", f"{_sentence(name)}.", value=value * scale)
         yield from _ledger(self.deps)
         state = GaugeMetricFamily(
             "beforehand_part_up", "Whether a part works: 1, or 0 while it is down.", labels=["part"]
@@ -76,11 +77,9 @@ def _ledger(deps: WebDeps) -> Iterator[Metric]:
 
 
 def _base(name: str) -> str:
-    """Prometheus' spelling of a name: no abbreviated units, `_total` added by the client alone."""
+    """Prometheus' spelling of a name: base units unabbreviated; the client adds `_total` itself."""
     clean = re.sub(r"[^a-z0-9_]", "_", name.lower()).removesuffix("_total")
-    return re.sub(
-        r"_ms$", "_milliseconds", re.sub(r"_per_s$", "_per_second", re.sub(r"(?<!_per)_s$", "_seconds", clean))
-    )
+    return re.sub(r"_per_s$", "_per_second", re.sub(r"(?<!_per)_m?s$", "_seconds", clean))
 
 
 def _sentence(name: str) -> str:

@@ -47,7 +47,8 @@ def environment() -> Environment:
     versions = asset_versions()
     env.filters |= {
         "title_of": words.title, "amount": words.amount, "number": words.number, "stamp": words.stamp,
-        "span": words.span, "initials": initials, "mask": mask, "word": word, "clock": clock, "day": words.day,
+        "span": words.span, "initials": initials, "mask": mask, "plain": words.plain, "word": word, "clock": clock,
+        "day": words.day,
     }  # fmt: skip
     env.globals |= {
         "asset": lambda name: f"/static/{name}?v={versions[name]}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime
 
 from edge.wire import METRICS
@@ -17,6 +18,7 @@ SIGNS = {
     "bytes_per_second": "B/s", "bits_per_second": "bit/s", "tasks": "tasks", "per_s": "/s",
 }  # fmt: skip
 _SUFFIXES = (*sorted(SIGNS, key=len, reverse=True), "ratio", "total", "count")
+_NAME = re.compile(r"\b[a-z][a-z0-9]*(?:_[a-z0-9]+)+\b")
 _SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -37,6 +39,20 @@ def title(metric: str) -> str:
         return known.title
     base, ending = metric.rsplit(".", 1)[-1], unit(metric)
     return base.removesuffix(f"_{ending}").replace("_", " ").capitalize()
+
+
+def plain(sentence: str) -> str:
+    """A sentence with metrics called by their titles: `heap_free_bytes fell` becomes `Heap free fell`."""
+    return _NAME.sub(
+        lambda found: _titled(found[0], found.start() == 0 or sentence[: found.start()].endswith(". ")), sentence
+    )
+
+
+def _titled(name: str, begins: bool) -> str:
+    if name not in METRICS and not unit(name):
+        return name
+    text = title(name)
+    return text if begins or text[1:2].isupper() else text[:1].lower() + text[1:]
 
 
 def sign(metric: str) -> str:

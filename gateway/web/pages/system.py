@@ -23,10 +23,17 @@ def system(request: Request, deps: Deps, who: Viewer) -> Response:
         held = workspace.held_messages(connection, limit=20)
         dead = workspace.dead_letter_counts(connection)
     counts = sorted(dict(deps.watch.counts).items())
-    gauges = [(name, words.title(name), words.amount(value, name)) for name, value in sorted(deps.watch.gauges.items())]
+    gauges = [
+        (name, words.title(name), _gauge(name, value, deps.now_ms()))
+        for name, value in sorted(deps.watch.gauges.items())
+    ]
     return show(
         request, deps, who, "system.html", gauges=gauges, parts=deps.parts(), jobs=jobs, outbox=outbox, held=held,
         dead=dead, problems=list(deps.watch.problems.values()),
         totals=[(name, count) for (name, reason), count in counts if not reason],
         reasons=[(name, reason, count) for (name, reason), count in counts if reason],
     )  # fmt: skip
+
+
+def _gauge(name: str, value: float, now_ms: int) -> str:
+    return words.ago(int(value), now_ms) if name.endswith("_ms") else words.amount(value, name)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form, Request, Response
 
 from gateway.ledger import evidence, workspace
-from gateway.ledger.database import reading
+from gateway.ledger.database import Record, reading
+from gateway.ledger.views import OPEN_TICKET
 from gateway.ledger.workspace import QUEUES
-from gateway.model import Evidence, Outcome, TicketPriority, TicketStatus
+from gateway.model import Evidence, Forecast, Outcome, TicketPriority, TicketStatus
 from gateway.web import casework
 from gateway.web.conversation import Line, conversation
-from gateway.web.deps import Deps
+from gateway.web.deps import Deps, WebDeps
 from gateway.web.pages.page import PER_PAGE, Offset, Word, back, show
 from gateway.web.session import Agent, Viewer
 from gateway.web.words import DAY_MS, HOUR_MS
@@ -24,6 +26,7 @@ OUTCOMES = ("confirmed", "false_alarm", "self_fixed", "no_fault_found", "duplica
 LABELS = {"open": "Open", "mine": "Mine", "unassigned": "Unassigned", "waiting": "Waiting for the customer",
           "solved": "Solved", "all": "All"}  # fmt: skip
 AROUND_MS = 2 * DAY_MS  # shown before the first onset, so that the normal level is seen as well
+SHOWN = 4  # episodes told in full; the rest is folded away
 LEAST_MS = 12 * HOUR_MS
 
 
@@ -62,10 +65,13 @@ def ticket(request: Request, deps: Deps, who: Viewer, number: int) -> Response:
         logins = workspace.logins(connection)
     held = evidence.from_json(found.evidence)
     lines = conversation(events, messages)
+    charts = held.charts or tuple(e.metric for e in held.episodes if e.metric)[:3]
+    episodes = sorted(held.episodes, key=lambda e: (e.metric not in charts, e.end_ms is not None, -e.peak))
     from_ms, to_ms = chart_span(held, found.opened_ms, found.incident_resolved_ms, deps.now_ms())
     return show(
         request, deps, who, "ticket.html", ticket=found, evidence=held, lines=lines, contacts=contacts, logins=logins,
-        from_ms=from_ms, to_ms=to_ms, charts=held.charts or tuple(e.metric for e in held.episodes if e.metric)[:3],
+        from_ms=from_ms, to_ms=to_ms, charts=charts, episodes=episodes,
+        shown=max(2, min(SHOWN, sum(e.metric in charts for e in episodes))), forecasts=_forecasts(deps, found, held),
         statuses=STATUSES, priorities=PRIORITIES, outcomes=OUTCOMES, reachable=[c for c in contacts if not c.opted_out],
         last_in=_last_incoming(lines),
     )  # fmt: skip
@@ -110,6 +116,14 @@ def say(
     else:
         casework.comment(deps, who, number, text=text)
     return back(f"/tickets/{number}")
+
+
+def _forecasts(deps: WebDeps, ticket: Record, held: Evidence) -> Sequence[Forecast]:
+    """The ticket's forecasts: as they stand now while it is open, else as they were."""
+    if ticket.status not in OPEN_TICKET:
+        return held.forecasts
+    now = {f.name: f for f in deps.forecasts(ticket.device_id)}
+    return [now.get(f.name, f) for f in held.forecasts]
 
 
 def _soonest(row: object) -> dict[str, object] | None:

@@ -9,7 +9,7 @@ import pytest
 from gateway.model import DeviceId, Forecast
 from gateway.web.hub import QUEUE, RING, Hub
 from gateway.web.render import initials, local_time, mask, word
-from gateway.web.words import DAY_MS, ago, amount, forecast_sentence, title
+from gateway.web.words import DAY_MS, ago, amount, forecast_sentence, plain, title
 
 NOW_MS = 1_785_000_000_000
 
@@ -41,6 +41,12 @@ def test_names_are_written_for_people() -> None:
     assert initials("Mara Jensen") == "MJ"
     assert initials("陈伟") == "陈"
     assert mask("+4915112345601") == "+4•••••5601"
+
+
+def test_sentences_call_metrics_by_their_titles() -> None:
+    assert plain("heap_free_bytes fell. cpu_busy_ratio and oil_level_ratio rose in lock_a_1.") == (
+        "Heap free fell. CPU in use and oil level rose in lock_a_1."
+    )
 
 
 def test_moments_are_told_from_now() -> None:
