@@ -1,16 +1,17 @@
 """A load generator cheap enough to share two cores with what it loads: MQTT over raw sockets, payloads mostly made.
 
-A batch's body (times as steps, values) is compressed once; what differs between batches (seq, times) goes before it as a
-stored DEFLATE block, so that a payload costs microseconds and is still what the agent sends: a zlib stream of JSON.
+A batch's body (times as steps, values) is compressed once; what differs between batches (seq, times) goes before it as
+a stored DEFLATE block, so that a payload costs microseconds and is still what the agent sends: a zlib stream of JSON.
 
-    python -m bench.load PORT TOKENS.json SPEC.json     prints one JSON line: what was published and confirmed
+    python -m bench.load PORT TOKENS.json SPEC      prints two JSON lines: when connected, and the account at the end
 """
+
+# ruff: noqa: D102  # asyncio.Protocol documents its methods
 
 from __future__ import annotations
 
 import asyncio
 import json
-import math
 import random
 import struct
 import sys
@@ -26,14 +27,15 @@ TICK_S = 0.02
 MOST_UNCONFIRMED = 200  # of one device; beyond it the device waits, as an agent's window makes it
 BODIES = 40  # different ones; each device and batch takes the next
 LEVELS = {  # of each metric: usual value, relative noise
-    "cpu_busy_ratio": (0.2, 0.3), "cpu_iowait_ratio": (0.02, 0.5), "load_1m_tasks": (0.6, 0.2),
-    "memory_available_bytes": (2.1e8, 0.01), "memory_available_ratio": (0.41, 0.01), "disk_free_bytes": (3.2e9, 1e-4),
-    "disk_free_ratio": (0.55, 1e-3), "disk_read_bytes_per_second": (4e4, 0.6), "disk_write_bytes_per_second": (9e4, 0.6),
-    "disk_busy_ratio": (0.05, 0.5), "temperature_celsius": (48.0, 0.02), "network_receive_bytes_per_second": (2e5, 0.5),
-    "network_transmit_bytes_per_second": (1e5, 0.5), "wifi_signal_dbm": (-61.0, 0.03), "wifi_quality_ratio": (0.8, 0.05),
-    "battery_volts": (3.87, 2e-3), "process_count": (112.0, 0.02), "open_files_count": (2300.0, 0.01),
-    "network_drops_total": (17.0, 0.0), "uptime_s": (86400.0, 0.0),
+    "temperature_celsius": (48.0, 0.02), "cpu_busy_ratio": (0.2, 0.3), "memory_available_bytes": (2.1e8, 0.01),
+    "cpu_iowait_ratio": (0.02, 0.5), "load_1m_tasks": (0.6, 0.2), "memory_available_ratio": (0.41, 0.01),
+    "disk_free_bytes": (3.2e9, 1e-4), "disk_free_ratio": (0.55, 1e-3), "disk_read_bytes_per_second": (4e4, 0.6),
+    "disk_write_bytes_per_second": (9e4, 0.6), "disk_busy_ratio": (0.05, 0.5), "wifi_signal_dbm": (-61.0, 0.03),
+    "network_receive_bytes_per_second": (2e5, 0.5), "network_transmit_bytes_per_second": (1e5, 0.5),
+    "wifi_quality_ratio": (0.8, 0.05), "battery_volts": (3.87, 2e-3), "process_count": (112.0, 0.02),
+    "open_files_count": (2300.0, 0.01), "network_drops_total": (17.0, 0.0), "uptime_s": (86400.0, 0.0),
 }  # fmt: skip
+FAULT_CELSIUS = 120.0  # what a device at fault sends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +46,10 @@ class Spec:
     metrics: int  # of LEVELS, from the first on
     samples: int  # times in a batch
     step_ms: int  # between two times
-    batches_per_s: float  # of the whole fleet; 0: as fast as confirmed
-    seconds: float
+    batches: int  # of the whole fleet
+    batches_per_s: float = 0.0  # of the whole fleet; 0: as fast as confirmed
     first_seq: int = 0
+    faults: int = 0  # so many devices go bad, spread over the run
 
     @property
     def values(self) -> int:
@@ -54,7 +57,7 @@ class Spec:
         return self.metrics * self.samples
 
 
-def bodies(spec: Spec, seed: int = 1) -> list[tuple[bytes, bytes]]:
+def bodies(spec: Spec, *, seed: int = 1, fault: bool = False) -> list[tuple[bytes, bytes]]:
     """(text, its DEFLATE blocks) of different bodies: everything after the first time."""
     rng = random.Random(seed)
     made = []
@@ -69,7 +72,7 @@ def bodies(spec: Spec, seed: int = 1) -> list[tuple[bytes, bytes]]:
                 near = 0.9 * near + rng.gauss(0, 0.44 * noise)
                 value = level * (1 + near) if noise else level + k * spec.step_ms / 1000
                 values.append(rounded(min(high, max(low, value)), digits_of(name)))
-            columns[name] = values
+            columns[name] = [FAULT_CELSIUS] * spec.samples if fault and name == "temperature_celsius" else values
         steps = f",{spec.step_ms}" * (spec.samples - 1)
         text = f'{steps}],"m":{json.dumps(columns, separators=(",", ":"))}}}'.encode()
         packer = zlib.compressobj(9, zlib.DEFLATED, -15)
@@ -128,8 +131,8 @@ class Link(asyncio.Protocol):
         self._transport.close()
 
 
-async def run(port: int, tokens: dict[str, str], spec: Spec) -> dict[str, float]:
-    """Connect the fleet, send, wait for the last confirmations; the account."""
+async def run(port: int, tokens: dict[str, str], spec: Spec) -> dict[str, object]:
+    """Connect the fleet and send; the account."""
     loop = asyncio.get_running_loop()
     links = []
     began = loop.time()
@@ -139,44 +142,50 @@ async def run(port: int, tokens: dict[str, str], spec: Spec) -> dict[str, float]
         if len(links) % 50 == 0:
             await asyncio.gather(*(link.ready for link in links[-50:]))
     await asyncio.gather(*(link.ready for link in links))
-    connected_s = loop.time() - began
-    print(json.dumps({"connected_s": connected_s}), flush=True)
-    made = bodies(spec)
-    began, sent, longest_s = loop.time(), 0, 0.0
-    rate = spec.batches_per_s or math.inf
-    total = int(rate * spec.seconds) if math.isfinite(rate) else 1 << 60
-    while sent < total and loop.time() - began < 1.5 * spec.seconds + 5:
-        due = min(total, int(rate * (loop.time() - began)) if math.isfinite(rate) else sent + 200)
-        stalled = 0
-        while sent < due and stalled < len(links):
-            link = links[sent % len(links)]
-            seq = spec.first_seq + sent // len(links)
-            if link.sent - link.confirmed >= MOST_UNCONFIRMED:
-                stalled += 1
-                break
-            now_ms = time.time_ns() // 1_000_000
-            first_ms = now_ms - (spec.samples - 1) * spec.step_ms
-            head = b'{"v":1,"boot":1,"seq":%d,"sent":%d,"t":[%d' % (seq, now_ms, first_ms)
-            link.publish(payload(head, made[(sent * 7) % BODIES]))
-            sent += 1
-            if sent % 500 == 0:
-                await asyncio.sleep(0)
-        longest_s = max(longest_s, loop.time() - began)
-        await asyncio.sleep(TICK_S)
-        if not math.isfinite(rate) and loop.time() - began > spec.seconds:
-            break
-    sending_s = loop.time() - began
-    deadline = loop.time() + 60
-    while sum(link.confirmed for link in links) < sent and loop.time() < deadline:
-        await asyncio.sleep(0.02)
-    confirmed_s = loop.time() - began
-    account = {
-        "sent": sent, "confirmed": sum(link.confirmed for link in links), "sending_s": sending_s,
-        "confirmed_s": confirmed_s, "connected_s": connected_s,
-    }  # fmt: skip
+    print(json.dumps({"connected_s": loop.time() - began}), flush=True)
+    account = await send(links, spec)
     for link in links:
         link.close()
     return account
+
+
+async def send(links: list[Link], spec: Spec) -> dict[str, object]:
+    """Publish the spec's batches, one device after the other, and wait for the last confirmations."""
+    loop = asyncio.get_running_loop()
+    made, bad = bodies(spec), bodies(spec, fault=True)
+    fault_at = {int(spec.batches * (0.2 + 0.6 * k / max(1, spec.faults))): k for k in range(spec.faults)}
+    faulty: dict[int, int] = {}  # number of a device at fault to when it first said so, Unix ms
+    began, sent = loop.time(), 0
+    while sent < spec.batches:
+        due = spec.batches
+        if spec.batches_per_s:
+            due = min(due, int(spec.batches_per_s * (loop.time() - began)))
+        until = min(due, sent + 500)
+        while sent < until:
+            link, number = links[sent % len(links)], sent % len(links)
+            if link.sent - link.confirmed >= MOST_UNCONFIRMED:
+                break  # in turn: the fleet waits for its slowest link
+            now_ms = time.time_ns() // 1_000_000
+            if sent in fault_at:
+                faulty[(number + 1) % len(links)] = 0
+            if faulty.get(number) == 0:
+                faulty[number] = now_ms
+            first_ms = now_ms - (spec.samples - 1) * spec.step_ms
+            seq = spec.first_seq + sent // len(links)
+            head = b'{"v":1,"boot":1,"seq":%d,"sent":%d,"t":[%d' % (seq, now_ms, first_ms)
+            body = (bad if number in faulty else made)[(sent * 7) % BODIES]
+            link.publish(payload(head, body))
+            sent += 1
+        await asyncio.sleep(TICK_S if spec.batches_per_s and sent >= due else 0)
+    sending_s = loop.time() - began
+    deadline = loop.time() + 120
+    while sum(link.confirmed for link in links) < sent and loop.time() < deadline:
+        await asyncio.sleep(0.02)
+    confirmed = sum(link.confirmed for link in links)
+    return {
+        "sent": sent, "confirmed": confirmed, "sending_s": sending_s, "began_ms": time.time_ns() // 1_000_000
+        - round(1000 * (loop.time() - began)), "faulty": {str(n): at for n, at in faulty.items() if at},
+    }  # fmt: skip
 
 
 def _text(text: str) -> bytes:

@@ -36,7 +36,7 @@ class BrokerConfig:
 
     directory: Path  # holds nats.conf, the JetStream store and the server's files
     mqtt_host: str = "127.0.0.1"
-    mqtt_port: int = 1883
+    mqtt_port: int = 1883  # 0 or -1 takes a free one, which a restart keeps
     nats_port: int = -1  # of 127.0.0.1; -1 takes a free one
     monitor_port: int = -1
     max_disk_bytes: int = 10 << 30
@@ -87,7 +87,7 @@ logfile_max_num: 3
 max_payload: {MAX_PAYLOAD_BYTES}
 jetstream {{ store_dir: {_text(self.directory / "jetstream")}, max_file_store: {self.max_disk_bytes} }}
 mqtt {{
-  listen: {_text(f"{self.mqtt_host}:{self.mqtt_port}")}
+  listen: {_text(f"{self.mqtt_host}:{self.mqtt_port or -1}")}
   max_ack_pending: {MAX_ACK_PENDING}
   ack_wait: "{self.ack_wait_s:g}s"
   authorization {{ timeout: {AUTH_TIMEOUT_S:g} }}{self._tls()}

@@ -166,6 +166,16 @@ class DuckDbStore:
         with self._lock:
             self._db.execute("CHECKPOINT").fetchall()
 
+    def used_bytes(self) -> int:
+        """Bytes in use on the disk: runs, and the blocks of the DuckDB file that hold anything.
+
+        The file itself is larger by the blocks that were freed and wait to be used again, at most about two `hot`
+        tables' worth; it does not grow with what is stored.
+        """
+        with self._lock:
+            _, _, block, _, used, *_ = self._db.execute("PRAGMA database_size").fetchall()[0]
+        return int(block) * int(used) + self._runs.used_bytes()
+
     def close(self) -> None:
         """Write what memory holds and let the file go."""
         self._pool.shutdown(wait=True)

@@ -50,6 +50,10 @@ class Runs:
         files = ", ".join("'" + str(self.folder / name).replace("'", "''") + "'" for name in names)
         return f"read_parquet([{files}])"
 
+    def used_bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(path.stat().st_size for path in self.folder.iterdir())
+
     def sweep(self, con: duckdb.DuckDBPyConnection, *, older_s: float = RUBBISH_S) -> None:
         """Delete files that no row names any more, and rows whose file is gone."""
         named = {name for (name,) in con.execute("SELECT file FROM run").fetchall()}
