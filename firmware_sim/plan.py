@@ -18,10 +18,10 @@ LOOPS: Final = 60  # starts of a boot loop between onset and failure
 
 RIPENING: Final = (
     # mode, type, held at the start of the show, seconds until failure
-    ("battery_ageing", LOCK, 0.80, 100),
-    ("battery_ageing", LOCK, 0.82, 140),
-    ("fan_bearing", ROUTER, 0.84, 120),
-    ("thermal_runaway", ROUTER, 0.45, 200),
+    ("battery_ageing", LOCK, 0.80, 70),
+    ("battery_ageing", LOCK, 0.82, 120),
+    ("fan_bearing", ROUTER, 0.84, 60),
+    ("thermal_runaway", ROUTER, 0.45, 150),
     ("refrigerant_leak", PUMP, 0.70, 120),
     ("reboot_loop", ROUTER, 0.08, 300),
 )

@@ -105,7 +105,8 @@ def evaluate(
     inactive -holds-> pending -`for` elapsed-> firing -quiet for `keep_firing_for`-> resolved
                       pending -ceases-> inactive                 resolved -holds-> pending
 
-    A rule without `for` fires at once and gives only that transition. What is unknown does not hold.
+    A rule without `for` fires at once and gives only that transition. What is unknown makes no alert, and ends none
+    that fires: that a device fell silent does not show that it is well again.
 
     Args:
         ruleset: the rules.
@@ -122,9 +123,9 @@ def evaluate(
     transitions: list[Transition] = []
     for rule in ruleset.rules:
         held = state.cells.get(rule.alert, _NONE)
-        devices, holding = facts.where(rule)
-        if held.device.size or holding.any():
-            held, changes = _advance(rule, held, devices[holding], now_ms)
+        devices, true, false = facts.judged(rule)
+        if held.device.size or true.any():
+            held, changes = _advance(rule, held, devices[true], devices[~(true | false)], now_ms)
             transitions += facts.transitions(rule, changes, now_ms)
             if held.device.size:
                 cells[rule.alert] = held
@@ -165,12 +166,10 @@ class _Facts:
             self.cut[types, name] = self.whole[name][self.devices(types)]
         return self.cut[types, name]
 
-    def where(self, rule: Rule) -> tuple[Integers, Flags]:
-        """The devices a rule speaks of, and on which of them it holds."""
+    def judged(self, rule: Rule) -> tuple[Integers, Flags, Flags]:
+        """The devices a rule speaks of, and where among them it is true and where false."""
         devices = self.devices(rule.types)
-        if not devices.size:
-            return devices, np.empty(0, np.bool_)
-        return devices, rule.expr.holds(lambda name: self.values(name, rule.types), devices.size)
+        return devices, *rule.expr.judged(lambda name: self.values(name, rule.types), devices.size)
 
     def transitions(self, rule: Rule, changes: Sequence[_Change], now_ms: int) -> list[Transition]:
         """The changes of one rule, with the value of its first fact."""
@@ -180,15 +179,19 @@ class _Facts:
         return [Transition(rule.alert, at, kind, now_ms, since, float(values[at])) for at, kind, since in changes]
 
 
-def _advance(rule: Rule, held: _Cells, holding: Integers, now_ms: int) -> tuple[_Cells, list[_Change]]:
+def _advance(
+    rule: Rule, held: _Cells, holding: Integers, unknown: Integers, now_ms: int
+) -> tuple[_Cells, list[_Change]]:
     """One rule's cells one evaluation on, and what changed, by device.
 
     Args:
         rule: whose times apply.
         held: its cells before.
         holding: numbers of the devices on which it holds now, ascending.
+        unknown: those on which nobody knows; an alert that fires there goes on firing.
         now_ms: event time.
     """
+    holding = np.union1d(holding, np.intersect1d(held.device[held.firing], unknown))
     device = np.union1d(held.device, holding)
     before = np.isin(device, held.device, assume_unique=True)
     holds = np.isin(device, holding, assume_unique=True)

@@ -86,14 +86,19 @@ class Expression:
     names: tuple[str, ...]
 
     def holds(self, column: Column, count: int) -> Flags:
-        """(count,) whether it holds for each device; unknown is False.
+        """(count,) whether it holds for each device; unknown is False. See `judged`."""
+        return self.judged(column, count)[0]
+
+    def judged(self, column: Column, count: int) -> tuple[Flags, Flags]:
+        """Where it is true, and where it is false, each (count,); unknown where neither.
 
         Args:
             column: from a fact's name to (count,) values.
             count: number of devices.
         """
         with np.errstate(all="ignore"):
-            return np.broadcast_to(_truth(self.root, column)[0], (count,))
+            true, false = _truth(self.root, column)
+        return np.broadcast_to(true, (count,)), np.broadcast_to(false, (count,))
 
 
 def parse(text: str) -> Expression:

@@ -51,6 +51,14 @@ def test_a_condition_that_ceases_early_never_fires(tmp_path: Path) -> None:
     assert not state.cells
 
 
+def test_what_is_unknown_ends_no_alert_that_fires(tmp_path: Path) -> None:
+    rules = ruleset(tmp_path, "- {alert: High, expr: x > 1, for: 1m, keep_firing_for: 2m}")
+
+    _, told = run(rules, [[v] for v in (2, 2, np.nan, np.nan, 0, np.nan, 0, 0, 0)])
+
+    assert brief(told) == [(0, "pending", 0), (0, "firing", 1), (0, "resolved", 8)]
+
+
 def test_without_for_it_fires_at_once_and_resolves_at_once(tmp_path: Path) -> None:
     rules = ruleset(tmp_path, "- {alert: High, expr: x > 1}")
 
