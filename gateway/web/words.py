@@ -43,12 +43,15 @@ def title(metric: str) -> str:
 
 def plain(sentence: str) -> str:
     """A sentence with metrics called by their titles: `heap_free_bytes fell` becomes `Heap free fell`."""
-    return _NAME.sub(
-        lambda found: _titled(found[0], found.start() == 0 or sentence[: found.start()].endswith(". ")), sentence
-    )
+
+    def named(found: re.Match[str]) -> str:
+        before = sentence[: found.start()]
+        return _titled(found[0], begins=not before or before.endswith(". "))
+
+    return _NAME.sub(named, sentence)
 
 
-def _titled(name: str, begins: bool) -> str:
+def _titled(name: str, *, begins: bool) -> str:
     if name not in METRICS and not unit(name):
         return name
     text = title(name)
@@ -71,6 +74,8 @@ def number(value: float | None) -> str:
     for scale, letter in _SCALES:
         if abs(value) >= scale * (10 if scale == 1e3 else 1):
             return f"{value / scale:.3g} {letter}"
+    if 0.001 <= abs(value) < 1:
+        return f"{round(value, 3):g}"
     return f"{value:,.0f}" if value == round(value) else f"{value:.4g}"
 
 
@@ -137,10 +142,13 @@ def forecast_sentence(forecast: Forecast, now_ms: int) -> str:
         goal = "its limit" if forecast.limit is None else amount(forecast.limit, metric)
         parts.append(_capital(f"{what} reaches {goal} {_when(forecast.median_ms, now_ms)}"))
     if forecast.low_ms is not None and forecast.high_ms is not None:
-        parts.append(f"9 times in 10 between {day(forecast.low_ms)} and {day(forecast.high_ms)}")
+        first, last = day(forecast.low_ms), day(forecast.high_ms)
+        if first == last:
+            first, last = f"{moment(forecast.low_ms):%H:%M}", f"{moment(forecast.high_ms):%H:%M} UTC"
+        parts.append(f"9 times in 10 between {first} and {last}")
     if forecast.risk_ratio is not None:
         within = f" within {span(forecast.horizon_ms)}" if forecast.horizon_ms else ""
-        parts.append(f"{forecast.risk_ratio * 100:.0f} of 100 devices in this state fail{within}")
+        parts.append(f"{min(99.0, forecast.risk_ratio * 100):.0f} of 100 devices in this state fail{within}")
     return "; ".join(parts) + "." if parts else ""
 
 

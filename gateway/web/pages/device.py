@@ -9,7 +9,6 @@ from fastapi import APIRouter, Request, Response
 
 from gateway.ledger import views, workspace
 from gateway.ledger.database import reading
-from gateway.model import Forecast
 from gateway.web import insight, words
 from gateway.web.deps import Deps, WebDeps
 from gateway.web.pages.page import Word, show
@@ -52,11 +51,18 @@ def device(
         tickets = workspace.ticket_page(connection, queue="all", device_id=device_id, limit=5)
     log = deps.store.logs(found.number, now_ms - length, now_ms, limit=LOG_LINES)
     episodes, forecasts = insight.episodes_of(deps, device_id), insight.forecasts_of(deps, device_id)
-    names = [row.metric for row in series]
+    names, odd = [row.metric for row in series], insight.troubles(episodes)
     going_on = {e.metric for e in episodes if e.end_ms is None}
-    wanted = [name for name in charts.split(",") if name in names] or _first_charts(names, going_on, forecasts)
+    wanted = [name for name in charts.split(",") if name in names]
+    if not wanted:
+        first = [
+            *insight.charts_of(deps, device_id),
+            *(f.metric for f in forecasts),
+            *(t.strongest.metric for t in odd),
+        ]
+        wanted = _first_charts(names, first)
     return show(
-        request, deps, who, "device.html", device=found, incidents=incidents, tickets=tickets, episodes=episodes,
+        request, deps, who, "device.html", device=found, incidents=incidents, tickets=tickets, troubles=odd,
         forecasts=forecasts, metrics=names, charts=wanted[:MAX_CHARTS], toggled=lambda name: _toggled(wanted, name),
         readings=_readings(deps, found.number, names, going_on), span=span if span in SPANS else "7d", spans=SPANS,
         from_ms=now_ms - length, to_ms=now_ms, suspects=going_on,
@@ -64,10 +70,10 @@ def device(
     )  # fmt: skip
 
 
-def _first_charts(names: list[str], going_on: set[str], forecasts: list[Forecast]) -> list[str]:
-    """What is suspect or forecast, filled up to three with what the device has."""
-    first = [n for n in names if n in going_on or any(f.metric == n for f in forecasts)]
-    return (first + [n for n in names if n not in first])[: max(3, min(len(first), 4))]
+def _first_charts(names: list[str], first: list[str]) -> list[str]:
+    """What tickets draw, what has a forecast, what is odd, filled up to three with what the device has."""
+    known = [name for name in dict.fromkeys(first) if name in names]
+    return (known + [name for name in names if name not in known])[: max(3, min(len(known), 4))]
 
 
 def _toggled(wanted: list[str], name: str) -> str:

@@ -15,6 +15,7 @@ from gateway.model import Evidence, Forecast, Outcome, TicketPriority, TicketSta
 from gateway.web import casework
 from gateway.web.conversation import Line, conversation
 from gateway.web.deps import Deps, WebDeps
+from gateway.web.insight import troubles
 from gateway.web.pages.page import PER_PAGE, Offset, Word, back, show
 from gateway.web.session import Agent, Viewer
 from gateway.web.words import DAY_MS, HOUR_MS
@@ -66,12 +67,12 @@ def ticket(request: Request, deps: Deps, who: Viewer, number: int) -> Response:
     held = evidence.from_json(found.evidence)
     lines = conversation(events, messages)
     charts = held.charts or tuple(e.metric for e in held.episodes if e.metric)[:3]
-    episodes = sorted(held.episodes, key=lambda e: (e.metric not in charts, e.end_ms is not None, -e.peak))
+    found_odd = troubles(held.episodes, charts)
     from_ms, to_ms = chart_span(held, found.opened_ms, found.incident_resolved_ms, deps.now_ms())
     return show(
         request, deps, who, "ticket.html", ticket=found, evidence=held, lines=lines, contacts=contacts, logins=logins,
-        from_ms=from_ms, to_ms=to_ms, charts=charts, episodes=episodes,
-        shown=max(2, min(SHOWN, sum(e.metric in charts for e in episodes))), forecasts=_forecasts(deps, found, held),
+        from_ms=from_ms, to_ms=to_ms, charts=charts, troubles=found_odd, forecasts=_forecasts(deps, found, held),
+        shown=max(2, min(SHOWN, sum(t.strongest.metric in charts for t in found_odd))),
         statuses=STATUSES, priorities=PRIORITIES, outcomes=OUTCOMES, reachable=[c for c in contacts if not c.opted_out],
         last_in=_last_incoming(lines),
     )  # fmt: skip

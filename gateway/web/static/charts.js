@@ -116,7 +116,7 @@
         series: [{ stroke: p.accent, width: 1.5, points: { show: series.t_ms.length < 60, size: 4 }, spanGaps: false }],
         hooks: {
           drawClear: [(u) => this.paintEpisodes(u, name, p)],
-          draw: [(u) => { this.paintBirths(u, p); this.paintForecast(u, forecast, last, p); }],
+          draw: [(u) => { this.paintBirths(u, p); this.paintForecast(u, forecast, middle(series.value.slice(-15)), p); }],
           setCursor: [(u) => {
             const i = u.cursor.idx;
             now.textContent = i == null || u.cursor.left < 0 || u.data[1][i] == null ? rest : `${scaled(u.data[1][i], series.unit)} at ${stamp.format(u.data[0][i])}`;
@@ -224,6 +224,8 @@
       this.load().catch(report);
     }
   }
+
+  const middle = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 
   /* A break in the line where samples are missing for more than eight usual steps. */
   const gaps = ({ t_ms, value }) => {
