@@ -72,7 +72,6 @@ class Gateway:
     console: socket.socket
     receiver: Receiver = field(init=False)
     web: uvicorn.Server = field(init=False)
-    turning: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def console_url(self) -> str:
@@ -104,25 +103,23 @@ class Gateway:
 
     async def on_block(self, block: Block) -> None:
         """The turn of one committed block."""
-        async with self.turning:
-            await asyncio.to_thread(self.turn.advance, block, wall_ms=now_ms())
+        await asyncio.to_thread(self.turn.advance, block, wall_ms=now_ms())
         self.watch.set("ingest_lag_seconds", self.receiver.lag_ms / 1000)
 
     async def _receive(self) -> None:
         """Catch up with the store, then take what comes; a turn that failed ends the run, and this begins anew."""
-        async with self.turning:
-            await asyncio.to_thread(self.turn.resume, wall_ms=now_ms())
+        await asyncio.to_thread(self.turn.resume, wall_ms=now_ms())
         await self.receiver.run()
 
     async def _ticks(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            async with self.turning:
-                await asyncio.to_thread(self.turn.tick, wall_ms=now_ms())
+            await asyncio.to_thread(self.turn.tick, wall_ms=now_ms())
             self.hub.publish("system")
 
     async def stop(self) -> None:
         """Close links, keep what is in memory, release files."""
+        self.turn.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_S):
                 await self.source.close()
@@ -144,9 +141,9 @@ class Gateway:
         return ", ".join(f"{name} {count:,}" for name, count in removed.items()) or "nothing to remove"
 
     def _save(self, _at_ms: int) -> str:
-        self.turn.save()
-        self.store.settle(self.turn.window)
-        return f"window {self.turn.window}"
+        window = self.turn.save()
+        self.store.settle(window)
+        return f"window {window}" if window else "a turn waits for the ledger"
 
     def parts(self) -> Sequence[Part]:
         """The parts of the gateway, for the page of system health."""
@@ -227,8 +224,8 @@ def _join(
     roster = registry.load_roster(engine)
     store = make.STORES[settings.store.kind](folder, roster, settings.store)
     watch, hub, texts = Watch(), Hub(started_ms=now_ms()), load_texts()
-    window, held = snapshot.load(folder / "state")
-    judgement = Judgement(roster, rules.load(make.rule_paths(settings)), held=held)
+    ruleset = rules.load(make.rule_paths(settings))
+    window, judgement = snapshot.restore(folder / "state", lambda held: Judgement(roster, ruleset, held=held))
     turn = Turn(
         ledger=engine, roster=roster, store=store, judgement=judgement, texts=texts, watch=watch,
         sender=settings.outreach.sender_name, tell=hub.publish, folder=folder / "state",

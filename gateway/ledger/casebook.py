@@ -7,7 +7,7 @@ who opens an incident that another process has just opened, changes nothing at a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -16,7 +16,7 @@ from gateway.errors import NotFound, Refused, TryLater
 from gateway.incidents import AlertChange, TicketEvent, TurnOutcome, derive, fingerprint
 from gateway.incidents.outcome import EventKind
 from gateway.ledger import audit, evidence
-from gateway.ledger.database import Record, add_new, put, take_numbers, writing
+from gateway.ledger.database import Record, add_new, put, reading, take_numbers, writing
 from gateway.ledger.outbox import message_row
 from gateway.ledger.tables import (
     alerts,
@@ -54,11 +54,19 @@ def commit_turn(engine: Engine, outcome: TurnOutcome, *, watermark: str = "turn"
         raise TryLater("ledger_moved", "an incident or ticket was opened by another writer", after_s=0.05) from exc
 
 
-def last_window(engine: Engine, *, watermark: str = "turn") -> int:
-    """How far turns have come; 0 before the first."""
-    with engine.connect() as connection:
-        found = connection.execute(select(watermarks.c.window).where(watermarks.c.name == watermark)).scalar()
-    return int(found or 0)
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """How far turns have come; zeros before the first."""
+
+    window: int = 0
+    at_ms: int = 0  # the fleet's time then
+
+
+def read_watermark(engine: Engine, *, watermark: str = "turn") -> Watermark:
+    """The watermark that the newest committed turn left."""
+    with reading(engine) as connection:
+        found = connection.execute(select(watermarks).where(watermarks.c.name == watermark)).one_or_none()
+    return Watermark() if found is None else Watermark(window=found.window, at_ms=found.at_ms)
 
 
 def _put_incidents(connection: Connection, changed: Sequence[Incident]) -> None:

@@ -1,6 +1,7 @@
 """What is known of every device now, as columns over the fleet: the names that rules are written in.
 
-A column has shape (devices,); NaN is unknown. Metrics give their last value, `reboots_24h` and `age_s` come from
+A column has shape (devices,); NaN is unknown. Late samples are no facts: what was so while a device was away says
+nothing of now, and its newest samples come with it. Metrics give their last value, `reboots_24h` and `age_s` come from
 births, and what detection and prognosis know (`score.*`, `episode.*`, `forecast.*`, `log.*`, ...) is asked of them.
 """
 
@@ -39,11 +40,13 @@ class Facts:
         self._first_ms = np.empty(0, np.int64)  # (devices,) first birth; 0: none yet
 
     def update(self, block: Block, now_ms: int) -> None:
-        """Take in the newest sample of each series of a block, and its births."""
+        """Take in the newest sample of each series of a block that is not late, and its births."""
         self.now_ms = now_ms
         self._grow()
         if len(block):
-            last = np.flatnonzero(np.append(block.series[1:] != block.series[:-1], True))
+            prompt = np.flatnonzero(~block.late)
+            held = block.series[prompt]
+            last = prompt[np.append(held[1:] != held[:-1], True)[: held.size]]
             series, t_ms = block.series[last], block.t_ms[last]
             newer = t_ms >= self._t_ms[series]
             self._t_ms[series[newer]] = t_ms[newer]

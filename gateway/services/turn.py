@@ -8,12 +8,17 @@
 
 A crash before 4 leaves the ledger as it was: the turn runs again from the store. What detectors hold in memory is
 written now and then (`services.snapshot`); after a restart the blocks between the snapshot and the watermark pass
-through the judgement once more, and what they come to is dropped, for it was committed.
+through the judgement once more, at the times at which they came, and what they come to is dropped: it was committed.
+
+Where 4 fails and the process lives on, the judgement has moved and the ledger has not. The alerts are then owed: they go
+with the next commit, and until then no snapshot is written.
 """
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -34,13 +39,14 @@ from gateway.services.judgement import Judgement, Verdict
 from gateway.services.plan import Casework, People, plan_turn, rule_info
 
 TRIES = 5  # of a commit that another writer overtook; each plans again from a fresh view
+JUDGED_TWICE = 2  # a window over which the judgement stumbles so often is passed over: one bad block stops nobody
 LOG_TAIL_MS, LOG_TAIL_LINES = 24 * 3_600_000, 20
 
 log = structlog.get_logger(__name__)
 
 
 class Turn:
-    """Runs turns, one at a time, on whatever thread calls. Holds the judgement of the whole fleet."""
+    """Runs turns, one at a time, on whatever threads call. Holds the judgement of the whole fleet."""
 
     def __init__(
         self,
@@ -57,8 +63,12 @@ class Turn:
     ) -> None:
         self.ledger, self.roster, self.store, self.watch = ledger, roster, store, watch
         self.judgement = judgement
-        self.clock = FleetClock(roster)
+        self.clock = FleetClock(roster, now_ms=judgement.engine.now_ms)
         self.window = 0  # the newest one taken in
+        self._lock, self._stopping = threading.Lock(), threading.Event()
+        self._owed: tuple[Alert, ...] = ()  # judged, not committed
+        self._owed_window: int | None = None
+        self._stumbles: Counter[int] = Counter()  # by window
         self._tell, self._folder = tell, folder
         self._casework = Casework(
             rules={rule.alert: rule_info(rule) for rule in judgement.rules.rules},
@@ -74,48 +84,56 @@ class Turn:
 
     def advance(self, block: Block, *, wall_ms: int) -> TurnOutcome:
         """Take one block in and commit what follows. `wall_ms` may be event time, in replay."""
-        began = time.perf_counter()
-        self._keep_births(block)
-        now_ms = self.clock.after(block, wall_ms)
-        verdict = self.judgement.advance(block, now_ms)
-        outcome = self._commit(verdict, now_ms=now_ms, window=block.window)
-        self.window = max(self.window, block.window)
-        self._note(outcome, verdict, took_s=time.perf_counter() - began, values=len(block))
-        return outcome
+        with self._lock:
+            return self._advance(block, wall_ms)
 
     def tick(self, *, wall_ms: int) -> TurnOutcome | None:
         """Judge where nothing came: silence grows and rules wait. None while the past is being played."""
-        now_ms = self.clock.tick(wall_ms)
-        if now_ms is None:
-            return None
-        verdict = self.judgement.tick(now_ms)
-        outcome = self._commit(verdict, now_ms=now_ms, window=None)
-        self._publish(outcome)
-        return outcome
+        with self._lock:
+            now_ms = self.clock.tick(wall_ms)
+            if now_ms is None:
+                return None
+            outcome = self._commit(self.judgement.tick(now_ms).alerts, now_ms=now_ms, window=None)
+            self._publish(outcome)
+            return outcome
 
     def resume(self, *, wall_ms: int) -> int:
         """After a restart: what the store holds beyond the snapshot passes again. Returns the windows passed.
 
-        Blocks up to the watermark only bring the judgement up to date; later ones are whole turns.
+        Blocks up to the watermark only bring the judgement up to date; later ones are whole turns. A store that was
+        emptied begins its numbers anew, and is followed.
         """
         if self.store is None:
             return 0
-        committed, passed = casebook.last_window(self.ledger), 0
-        for block in self.store.since(self.window):
-            if block.window <= committed:
-                self.judgement.advance(block, self.clock.after(block, wall_ms))
-                self.window = block.window
-            else:
-                self.advance(block, wall_ms=wall_ms)
-            passed += 1
-        log.info("turn.resumed", windows=passed, watermark=committed, window=self.window)
+        with self._lock:
+            stored = self.store.last_window()
+            mark, passed = casebook.read_watermark(self.ledger), 0
+            self.window = min(self.window, stored)
+            for block in self.store.since(self.window):
+                if self._stopping.is_set():
+                    break
+                came_ms = min(wall_ms, block.received_ms)
+                if block.window <= min(mark.window, stored):
+                    self._judge(block, came_ms)
+                else:
+                    self.clock.now_ms = max(self.clock.now_ms, mark.at_ms)
+                    self._advance(block, came_ms)
+                passed += 1
+            self.clock.now_ms = max(self.clock.now_ms, mark.at_ms)
+        log.info("turn.resumed", windows=passed, watermark=mark.window, window=self.window)
         return passed
 
-    def save(self) -> Path | None:
-        """Write what detectors have learned; the file, or None where there is no folder."""
-        if self._folder is None:
-            return None
-        return snapshot.save(self._folder, self.window, self.judgement.snapshot())
+    def save(self) -> int:
+        """Write what detectors have learned; the window up to which they have, 0 where nothing was written."""
+        with self._lock:
+            if self._folder is None or self._owed or self._owed_window is not None:
+                return 0
+            snapshot.save(self._folder, self.window, self.judgement.snapshot())
+            return self.window
+
+    def stop(self) -> None:
+        """Let `resume` end at the next block; what it has not reached waits for the next start."""
+        self._stopping.set()
 
     def evidence(self, device_id: str, rule: str) -> Evidence:
         """What a ticket of this device and rule shows now."""
@@ -128,14 +146,47 @@ class Turn:
             tail = [(t_ms, severity, text) for t_ms, severity, _, text in lines]
         return self.judgement.evidence(device, rule, log_tail=tuple(tail))
 
-    def _commit(self, verdict: Verdict, *, now_ms: int, window: int | None) -> TurnOutcome:
-        if not verdict.alerts and not self._cases:
+    def _advance(self, block: Block, wall_ms: int) -> TurnOutcome:
+        began = time.perf_counter()
+        self._keep_births(block)
+        verdict = self._judge(block, wall_ms)
+        alerts = verdict.alerts if verdict else ()
+        outcome = self._commit(alerts, now_ms=self.clock.now_ms, window=block.window)
+        if verdict is not None:
+            self._note(outcome, verdict, took_s=time.perf_counter() - began, values=len(block))
+        return outcome
+
+    def _judge(self, block: Block, wall_ms: int) -> Verdict | None:
+        """The verdict on a block; None where the judgement stumbled over it before, and it is passed over."""
+        now_ms, verdict = self.clock.after(block, wall_ms), None
+        if self._stumbles[block.window] < JUDGED_TWICE:
+            self._stumbles[block.window] += 1
+            verdict = self.judgement.advance(block, now_ms)
+            del self._stumbles[block.window]
+        else:
+            log.error("turn.passed_over", window=block.window)
+            sentence = f"Window {block.window} could not be judged and was passed over; the log has the traceback."
+            self.watch.report("window_passed_over", sentence, now_ms)
+            self.watch.count("windows_passed_over")
+        self.window = max(self.window, block.window)
+        return verdict
+
+    def _commit(self, alerts: tuple[Alert, ...], *, now_ms: int, window: int | None) -> TurnOutcome:
+        """Commit these alerts and those owed; whatever is raised, none is forgotten."""
+        self._owed = alerts = (*self._owed, *alerts)
+        self._owed_window = window = self._owed_window if window is None else window
+        if alerts or self._cases:
+            outcome = self._commit_cases(alerts, now_ms=now_ms, window=window)
+        else:
             outcome = TurnOutcome(now_ms=now_ms, window=window)
             if window is not None:
                 casebook.commit_turn(self.ledger, outcome)
-            return outcome
+        self._owed, self._owed_window = (), None
+        return outcome
+
+    def _commit_cases(self, alerts: tuple[Alert, ...], *, now_ms: int, window: int | None) -> TurnOutcome:
         for last in (False,) * (TRIES - 1) + (True,):
-            outcome = self._plan(verdict.alerts, now_ms=now_ms, window=window)
+            outcome = self._plan(alerts, now_ms=now_ms, window=window)
             try:
                 if outcome or window is not None:
                     casebook.commit_turn(self.ledger, outcome)

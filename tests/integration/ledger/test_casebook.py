@@ -40,7 +40,7 @@ def test_an_alert_becomes_an_incident_a_ticket_with_evidence_and_a_message(engin
     assert [(m.state, m.template) for m in detail.messages] == [("queued", "battery_wearing_out")]
     assert "about 12 days" in detail.messages[0].text
     assert [e.kind for e in detail.events] == ["opened", "message"]
-    assert casebook.last_window(engine) == 7
+    assert casebook.read_watermark(engine).window == 7
 
 
 def test_a_turn_that_fails_half_way_leaves_nothing(engine):
@@ -53,7 +53,7 @@ def test_a_turn_that_fails_half_way_leaves_nothing(engine):
         casebook.commit_turn(engine, broken)
 
     assert [count(engine, t) for t in (tables.incidents, tables.tickets, tables.ticket_events)] == [0, 0, 0]
-    assert casebook.last_window(engine) == 0
+    assert casebook.read_watermark(engine).window == 0
 
 
 def test_a_writer_with_an_old_view_changes_nothing_and_succeeds_with_a_new_one(engine):
