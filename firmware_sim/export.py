@@ -15,6 +15,7 @@ import pyarrow.parquet
 from firmware_sim.fleet import Fleet, Telemetry, Truth
 
 REGISTRY: Final = ("device", "type", "model", "hardware", "firmware", "customer", "zone", "site")
+BIRTHS: Final = ("device", "t_ms", "boot", "firmware")
 TRUTH: Final = ("device", "mode", "onset_ms", "noticed_ms", "failed_ms")
 
 
@@ -43,6 +44,7 @@ def export(folder: Path, fleet: Fleet, *, step_ms: int = 900_000, window_ms: int
         writers[part.type].write_table(table)
     for writer in writers.values():
         writer.close()
+    _write_csv(folder / "births.csv", BIRTHS, _births(fleet))
     lines = fleet.lines(fleet.start_ms, fleet.end_ms)
     logs = pa.table(
         {
@@ -54,6 +56,18 @@ def export(folder: Path, fleet: Fleet, *, step_ms: int = 900_000, window_ms: int
         }
     )
     pa.parquet.write_table(logs, folder / "logs.parquet")
+
+
+def _births(fleet: Fleet) -> list[tuple[object, ...]]:
+    """Every start within the history, and one at its beginning for those who run already."""
+    found: list[tuple[object, ...]] = []
+    for number, unit in enumerate(fleet.registry()):
+        starts = [int(t) for t in fleet.boots[number] if fleet.start_ms < t < fleet.end_ms]
+        found += [
+            (unit.device, t_ms, fleet.boot_count(number, t_ms), fleet.firmware_at(number, t_ms))
+            for t_ms in (fleet.start_ms, *starts)
+        ]
+    return found
 
 
 def write_truth(path: Path, truth: Sequence[Truth]) -> None:

@@ -4,6 +4,7 @@
     registry.csv|.csv.gz|.parquet     device, type, model, hardware, firmware, customer, zone, site
     telemetry*.csv|...                device, t_ms, metric, value    or    device, t_ms, <metric>, <metric>, ...
     logs*.csv|...                     device, t_ms, severity, source, text
+    births.csv|...                    device, t_ms, boot, firmware, reboot_reason
     failures.csv|...                  device, t_ms, component        truth: known from t_ms on, never before
     service.csv|...                   device, t_ms, component        service records
 
@@ -42,7 +43,19 @@ from gateway.model import (
 Table: TypeAlias = Any  # pyarrow.Table, which has no types
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
-TEXT = ("device", "metric", "severity", "source", "text", "component", "type", "model", "hardware", "firmware")
+TEXT = (
+    "device",
+    "metric",
+    "severity",
+    "source",
+    "text",
+    "component",
+    "type",
+    "model",
+    "hardware",
+    "firmware",
+    "reboot_reason",
+)
 PLACE = ("customer", "zone", "site")
 
 
@@ -123,19 +136,25 @@ class Recording:
         return _occasions(self.folder, "service", self.roster)
 
     def _births(self, first: int, series: Integers, t_ms: Integers, logs: LogLines) -> dict[int, tuple[Birth, ...]]:
-        """Births by window number, counted from 0."""
+        """Births by window number, counted from 0: those recorded, else one of each device at its first row."""
+        recorded = _recorded_births(self.folder, self.roster)
+        born: dict[int, list[Birth]] = {}
+        for birth in recorded or self._first_rows(series, t_ms, logs):
+            born.setdefault(birth.t_ms // self.window_ms - first, []).append(birth)
+        return {window: tuple(births) for window, births in born.items()}
+
+    def _first_rows(self, series: Integers, t_ms: Integers, logs: LogLines) -> list[Birth]:
         seen = np.full(len(self.roster.devices), np.iinfo(np.int64).max)
         np.minimum.at(seen, self.roster.series_device[series], t_ms)
         np.minimum.at(seen, logs.device, logs.t_ms)
-        born: dict[int, list[Birth]] = {}
-        for device, at in zip(self.roster.devices, seen.tolist(), strict=True):
-            if at < np.iinfo(np.int64).max:
-                birth = Birth(
-                    device_id=device.device_id, boot=1, t_ms=at, type=device.type, model=device.model,
-                    hardware=device.hardware, firmware=device.firmware,
-                )  # fmt: skip
-                born.setdefault(at // self.window_ms - first, []).append(birth)
-        return {window: tuple(births) for window, births in born.items()}
+        return [
+            Birth(
+                device_id=device.device_id, boot=1, t_ms=at, type=device.type, model=device.model,
+                hardware=device.hardware, firmware=device.firmware,
+            )
+            for device, at in zip(self.roster.devices, seen.tolist(), strict=True)
+            if at < np.iinfo(np.int64).max
+        ]  # fmt: skip
 
 
 def open_recording(folder: Path) -> Recording:
@@ -266,6 +285,25 @@ def _occasions(folder: Path, stem: str, roster: Roster) -> Occasions:
     component = [str(row or "") for row in _column(table, "component")]
     order = np.lexsort((np.array(component), device, t_ms))
     return Occasions(device=device[order], t_ms=t_ms[order], component=tuple(component[i] for i in order))
+
+
+def _recorded_births(folder: Path, roster: Roster) -> list[Birth]:
+    """What devices said of themselves when they started, by time; a cell that is empty leaves what is known."""
+    found = []
+    for table in _tables(folder, "births"):
+        _need(table, folder / "births", ("device", "t_ms", "boot"))
+        firmware, reason = _column(table, "firmware"), _column(table, "reboot_reason")
+        rows = zip(_devices(table, roster), _integers(table["t_ms"]), _integers(table["boot"]), strict=True)
+        for at, (number, t_ms, boot) in enumerate(rows):
+            device = roster.devices[int(number)]
+            found.append(
+                Birth(
+                    device_id=device.device_id, boot=int(boot), t_ms=int(t_ms), type=device.type, model=device.model,
+                    hardware=device.hardware, firmware=str(firmware[at] or device.firmware),
+                    reboot_reason=str(reason[at] or ""),
+                )
+            )  # fmt: skip
+    return sorted(found, key=lambda birth: (birth.t_ms, birth.device_id))
 
 
 def _tables(folder: Path, stem: str) -> list[Table]:

@@ -143,3 +143,19 @@ def test_importers_keep_every_device_and_failure(shared_data, tmp_path, name, fo
     recording = open_recording(tmp_path)
     assert count == len(recording.roster.devices) == len(read_csv(source / f"{registry}.csv.gz"))
     assert len(recording.failures()) == len(read_csv(source / "failures.csv.gz"))
+
+
+def test_recorded_births_are_taken_instead_of_first_rows(tmp_path):
+    folder = tmp_path / "fleet"
+    folder.mkdir()
+    (folder / "fleet.json").write_text('{"window_ms": 1000}')
+    (folder / "registry.csv").write_text("device,type,firmware\na,lamp,1.0\n")
+    (folder / "telemetry.csv").write_text("device,t_ms,lamp_volts\na,500,1\na,2500,1\n")
+    (folder / "births.csv").write_text("device,t_ms,boot,firmware,reboot_reason\na,2100,5,2.0,watchdog\na,400,4,,\n")
+
+    births = [birth for block in open_recording(folder).blocks() for birth in block.births]
+
+    assert [(b.t_ms, b.boot, b.firmware, b.reboot_reason) for b in births] == [
+        (400, 4, "1.0", ""),
+        (2100, 5, "2.0", "watchdog"),
+    ]

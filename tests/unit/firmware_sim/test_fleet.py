@@ -106,7 +106,8 @@ def test_an_export_is_a_recording_without_the_truth(tmp_path: Path) -> None:
 
     names = {path.name for path in (tmp_path / "fleet").iterdir()}
     kinds = ("smart_lock", "router", "heat_pump")
-    assert names == {"fleet.json", "registry.csv", "logs.parquet", *(f"telemetry-{kind}.parquet" for kind in kinds)}
+    tables = {"fleet.json", "registry.csv", "births.csv", "logs.parquet"}
+    assert names == tables | {f"telemetry-{kind}.parquet" for kind in kinds}
     assert json.loads((tmp_path / "fleet" / "fleet.json").read_text())["window_ms"] == HOUR_MS
     table = pyarrow.parquet.read_table(tmp_path / "fleet" / "telemetry-router.parquet")
     assert table.column_names[:2] == ["device", "t_ms"]
