@@ -78,6 +78,7 @@ def _pace(series: Integers, t_ms: Integers, memory: NDArray[Any]) -> tuple[Flags
     gap, usual = np.full(series.size, np.nan), np.full(series.size, np.nan)
     for i in range(series.size):
         m = memory[series[i]]
+        usual[i] = m.interval_s
         if t_ms[i] <= m.last_ms:
             continue
         fresh[i] = True
@@ -93,7 +94,7 @@ def _pace(series: Integers, t_ms: Integers, memory: NDArray[Any]) -> tuple[Flags
     return fresh, gap, usual
 
 
-def pace(state: State, series: Integers, t_ms: Integers, value: Floats) -> tuple[Samples, Flags]:
+def pace(state: State, series: Integers, t_ms: Integers, value: Floats, *, keep: bool = False) -> tuple[Samples, Flags]:
     """Samples with their gaps, repeats and stragglers left out.
 
     Args:
@@ -101,11 +102,14 @@ def pace(state: State, series: Integers, t_ms: Integers, value: Floats) -> tuple
         series: (samples,), rising.
         t_ms: (samples,), not falling within a series.
         value: (samples,).
+        keep: leave repeats and stragglers in.
 
     Returns:
         The samples that are newer than all their series had, and (samples,) which of the given ones those are.
     """
     fresh, gap, usual = _pace(series, t_ms, state["pace"])
+    if keep:
+        fresh[:] = True
     samples = Samples(
         series=series[fresh], t_ms=t_ms[fresh], value=value[fresh], gap_s=gap[fresh], interval_s=usual[fresh]
     )

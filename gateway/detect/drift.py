@@ -94,6 +94,12 @@ def per_day(state: State) -> Floats:
     return np.where(span >= 2.0 * DAY_S, (m["fast"] - m["slow"]) / lag_days, np.nan)
 
 
+def daily_mean(state: State) -> Floats:
+    """(series,) the mean of the last day; NaN before a series has had one."""
+    m = state["drift"]
+    return np.where(m["span_s"] >= 0.9 * FAST_S, m["fast"], np.nan)
+
+
 DRIFT = calibrated(
     Detector(name="drift", finds="a level that leaves its place slowly", warmup=WARMUP, init=init, step=statistic),
     statistic,

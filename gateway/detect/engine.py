@@ -1,6 +1,6 @@
 """The engine: all detectors over the whole fleet, one block after another, and what they find.
 
-It holds nothing but arrays (see `Engine.snapshot`), grows with the roster, and takes time as an argument, so that live
+It grows with the roster, remembers arrays only (see `Engine.snapshot`), and takes time as an argument, so that live
 running, replay and benchmark are the same calls. Tables named `series.*` have a row per series, `device.*` per device.
 """
 
@@ -8,28 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gateway.detect import episodes
+from gateway.detect import cohort, episodes, facts, surprise
 from gateway.detect.detector import Detector, Samples, State, grown, pace, pace_init
-from gateway.detect.drift import DRIFT, per_day
-from gateway.detect.explain import sentence
+from gateway.detect.drift import DRIFT, daily_mean, per_day
+from gateway.detect.explain import device_sentence, sentence
+from gateway.detect.habits import Habits, Verdict
 from gateway.detect.level import LEVEL
+from gateway.detect.series import DETECTORS, EVENT_NAMES, EVIDENCE_ONLY
 from gateway.detect.silence import SILENCE, overdue
-from gateway.detect.stuck import STUCK
-from gateway.detect.variance import VARIANCE
-from gateway.model import Block, Episode, Floats, Integers, Roster
+from gateway.detect.surprise import DeviceScores
+from gateway.detect.tail import threshold
+from gateway.model import Block, Episode, Flags, Floats, Integers, Roster
 
-SERIES_DETECTORS: tuple[Detector, ...] = (LEVEL, DRIFT, VARIANCE, STUCK, SILENCE)
+SERIES_DETECTORS = DETECTORS
+HABIT, SURPRISE = "device.habit", "device.surprise"
 DEVICE_SILENCE = "device.silence"
+OF_DEVICE = {"score.device": "score", "cohort.score": "standing", "cohort.firmware_score": "firmware"}
+COHORT_EVERY_MS = 3_600_000  # daily means move by a twenty-fourth of a step in that time
+Turned = tuple[str, episodes.Turns]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
     """How the engine runs."""
 
-    detectors: tuple[Detector, ...] = SERIES_DETECTORS
+    detectors: tuple[Detector, ...] = DETECTORS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +49,7 @@ class Findings:
     closed: tuple[Episode, ...]
     score: Floats  # (samples of the block,) the highest of all series detectors; 0 where late
     device_score: Floats  # (devices,) now
+    rows: DeviceScores  # of every moment at which a device spoke
 
 
 class Engine:
@@ -50,6 +59,9 @@ class Engine:
         self.roster = roster
         self.settings = settings or EngineSettings()
         self.now_ms = 0
+        self.habits = Habits()
+        self._baselines: dict[int, cohort.Baseline] = {}
+        self._cohort_ms = 0
         self._rooms = {"series": 0, "device": 0}
         self._tables: dict[str, State] = {name: init(0) for name, init in self._inits().items()}
 
@@ -62,72 +74,98 @@ class Engine:
         self.now_ms = now_ms
         samples, fresh = pace(self._tables["series.pace"], block.series, block.t_ms, block.value)
         late = block.late[fresh]
-        highest = np.zeros(len(samples))
-        turns: list[tuple[str, episodes.Turns]] = []
+        highest, evidence = np.zeros(len(samples)), np.zeros(len(samples))
+        turns: list[Turned] = []
         for detector in self.settings.detectors:
             score = detector.step(self._tables[f"series.{detector.name}"], samples)
-            if detector is not SILENCE:
-                score[late] = 0.0
-                np.maximum(highest, score, out=highest)
-                table = f"series.{detector.name}.episodes"
-                turns.append((table, episodes.fold(self._tables[table], samples, score)))
-        self._keep_latest(samples, highest)
+            if detector.name in EVENT_NAMES:
+                evidence += score / len(EVENT_NAMES)
+            if detector is SILENCE or detector.name in EVIDENCE_ONLY:
+                continue
+            score[late] = 0.0
+            np.maximum(highest, score, out=highest)
+            table = f"series.{detector.name}.episodes"
+            turns.append((table, episodes.fold(self._tables[table], samples, score)))
+        self._keep_latest(samples, highest, evidence)
+        rows = self._judge_devices(samples, evidence * threshold(samples.interval_s), late, turns)
         turns += self._fold_silence(now_ms)
-        for table, turned in turns:
-            self._remember_expected(table, turned)
-        told = [self._episode(table, turned, k) for table, turned in turns for k in range(turned.row.size)]
+        told = self._tell(turns)
         scores = np.zeros(len(block))
         scores[fresh] = highest
+        self._follow_cohorts()
         return Findings(
             opened=tuple(episode for episode in told if episode.end_ms is None),
             changed=self._changed(),
             closed=tuple(episode for episode in told if episode.end_ms is not None),
             score=scores,
             device_score=self.column("score.device"),
+            rows=rows,
         )
 
     def column(self, name: str) -> Floats:
         """A fact of every device, (devices,); NaN where it is not known.
 
-        Names: `score.<metric>`, `episode.<metric>_s` (0: none), `trend.<metric>_per_day`, `score.device`, `silent_s`.
-        A name that is none of these is NaN everywhere.
+        Names: `score.<metric>`, `episode.<metric>_s` (0: none), `trend.<metric>_per_day`, `score.device`, `silent_s`,
+        `cohort.score`, `cohort.firmware_score`. A name that is none of these is NaN everywhere.
         """
         self._make_room()
-        if name == "silent_s":
-            return self._silent_s()
-        if name == "score.device":
-            return self._by_device(np.arange(self.roster.series_count), self._tables["series.latest"]["score"])
-        if name.startswith("score."):
-            return self._of_metric(name[6:], self._tables["series.latest"]["score"])
-        if name.startswith("episode.") and name.endswith("_s"):
-            return self._of_metric(name[8:-2], self._episode_s())
-        if name.startswith("trend.") and name.endswith("_per_day") and DRIFT in self.settings.detectors:
-            return self._of_metric(name[6:-8], per_day(self._tables["series.drift"]))
-        return np.full(len(self.roster.devices), np.nan)
+        roster, tables = self.roster, self._tables
+        found = facts.unknown(roster)
+        match name.split(".", 1):
+            case ["silent_s"]:
+                found = facts.silent_s(roster, tables["series.pace"]["pace"]["last_ms"], self.now_ms)
+            case ["score" | "cohort" as head, tail] if f"{head}.{tail}" in OF_DEVICE:
+                found = self._device_latest(OF_DEVICE[f"{head}.{tail}"])
+            case ["score", metric]:
+                found = facts.of_metric(roster, metric, self._relative_scores()[0])
+            case ["episode", metric] if metric.endswith("_s"):
+                folds = [tables[t] for t in tables if t.startswith("series.") and t.endswith(".episodes")]
+                lasted = facts.lasted_s(folds, self.now_ms, self._rooms["series"])
+                found = facts.of_metric(roster, metric.removesuffix("_s"), lasted)
+            case ["trend", metric] if metric.endswith("_per_day") and DRIFT in self.settings.detectors:
+                found = facts.of_metric(roster, metric.removesuffix("_per_day"), per_day(tables["series.drift"]))
+        return found
 
-    def snapshot(self) -> dict[str, np.ndarray]:
-        """All that the engine remembers, as named arrays that are copies."""
+    def train(self, device: int, series: Integers, rows: Floats, suspect: Flags) -> Verdict:
+        """Train the habit of a device from its past; see `Habits.train`. For a job, not for the hot path."""
+        return self.habits.train(device, series, rows, suspect)
+
+    def train_cohorts(self) -> None:
+        """Take new baselines of all cohorts, with fleet models. For a job, not for the hot path."""
+        self._take_baselines(with_model=True)
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """All that the engine remembers, as named arrays that are copies. Baselines of cohorts are taken anew."""
         tables = self._tables.items()
         held = {f"{table}/{name}": array.copy() for table, state in tables for name, array in state.items()}
-        return held | {"now_ms": np.array([self.now_ms]), "rooms": np.array(list(self._rooms.values()))}
+        held |= {f"habits/{name}": array for name, array in self.habits.snapshot().items()}
+        times = np.array([self.now_ms, self._cohort_ms])
+        return held | {"now_ms": times, "rooms": np.array(list(self._rooms.values()))}
 
     @staticmethod
-    def restore(roster: Roster, held: dict[str, np.ndarray], settings: EngineSettings | None = None) -> Engine:
-        """An engine that goes on where `snapshot` was taken. A detector that is new since then starts afresh."""
+    def restore(roster: Roster, held: dict[str, NDArray[Any]], settings: EngineSettings | None = None) -> Engine:
+        """An engine that goes on where `snapshot` was taken. A detector that is new or changed since starts afresh."""
         engine = Engine(roster, settings)
-        engine.now_ms = int(held["now_ms"][0])
+        engine.now_ms, engine._cohort_ms = held["now_ms"].tolist()
         engine._rooms = dict(zip(engine._rooms, held["rooms"].tolist(), strict=True))
         for table, init in engine._inits().items():
             fresh = init(engine._rooms[table.split(".")[0]])
-            engine._tables[table] = {name: held.get(f"{table}/{name}", array).copy() for name, array in fresh.items()}
+            past = {name: held.get(f"{table}/{name}") for name in fresh}
+            known = all(a is not None and a.dtype == fresh[name].dtype for name, a in past.items())
+            engine._tables[table] = {n: a.copy() for n, a in past.items() if a is not None} if known else fresh
+        engine.habits = Habits.restore(
+            {k.removeprefix("habits/"): v for k, v in held.items() if k.startswith("habits/")}
+        )
         return engine
 
     def _inits(self) -> dict[str, Callable[[int], State]]:
         inits: dict[str, Callable[[int], State]] = {"series.pace": pace_init, "series.latest": _latest_init}
         for detector in self.settings.detectors:
             inits[f"series.{detector.name}"] = detector.init
-            inits[f"series.{detector.name}.episodes"] = episodes.init
-        return inits | {f"{DEVICE_SILENCE}.episodes": episodes.init}
+            if detector.name not in EVIDENCE_ONLY:
+                inits[f"series.{detector.name}.episodes"] = episodes.init
+        inits |= {f"{name}.episodes": episodes.init for name in (HABIT, SURPRISE, DEVICE_SILENCE)}
+        return inits | {"device.pace": pace_init, "device.scores": surprise.init, "device.latest": _device_init}
 
     def _make_room(self) -> None:
         for axis, needed in (("series", self.roster.series_count), ("device", len(self.roster.devices))):
@@ -138,14 +176,33 @@ class Engine:
                     if table.startswith(axis):
                         self._tables[table] = grown(self._tables[table], init(self._rooms[axis] - held))
 
-    def _keep_latest(self, samples: Samples, score: Floats) -> None:
+    def _keep_latest(self, samples: Samples, score: Floats, evidence: Floats) -> None:
         last = np.flatnonzero(np.diff(samples.series, append=-1) != 0)
         series = samples.series[last]
-        latest = self._tables["series.latest"]
+        latest = self._tables["series.latest"]["latest"]
         latest["score"][series] = score[last]
+        latest["evidence"][series] = evidence[last]
         latest["value"][series] = samples.value[last]
 
-    def _fold_silence(self, now_ms: int) -> list[tuple[str, episodes.Turns]]:
+    def _judge_devices(self, samples: Samples, evidence: Floats, late: Flags, turns: list[Turned]) -> DeviceScores:
+        """Rows of devices, their scores, and their episodes into `turns`."""
+        roster, devices = self.roster, len(self.roster.devices)
+        rows = surprise.rows_of(samples, roster.series_device)
+        moments, _ = pace(self._tables["device.pace"], rows.device, rows.t_ms, np.zeros(rows.device.size), keep=True)
+        gathered = surprise.gathered(rows, evidence, np.bincount(roster.series_device, minlength=devices))
+        members = self.habits.advance(rows, samples, devices, roster.series_count)
+        found = surprise.combine(self._tables["device.scores"], rows, gathered, members, moments.interval_s)
+        quiet = np.maximum.reduceat(late[rows.order], rows.first) if rows.first.size else np.zeros(0, np.bool_)
+        habitual = ~np.isnan(members[:, 0])
+        for table, score in ((HABIT, np.where(habitual, found.state, 0.0)), (SURPRISE, found.alarm)):
+            live = np.where(quiet, 0.0, score)
+            turns.append((f"{table}.episodes", episodes.fold(self._tables[f"{table}.episodes"], moments, live)))
+        last = np.flatnonzero(np.diff(rows.device, append=-1) != 0)
+        now = np.where(quiet, 0.0, np.maximum(np.where(habitual, found.state, 0.0), found.event))
+        self._tables["device.latest"]["latest"]["score"][rows.device[last]] = now[last]
+        return found
+
+    def _fold_silence(self, now_ms: int) -> list[Turned]:
         if SILENCE not in self.settings.detectors:
             return []
         state, device = self._tables["series.silence"], self.roster.series_device
@@ -157,10 +214,30 @@ class Engine:
             for table, score, onset in scored
         ]
 
-    def _remember_expected(self, table: str, turned: episodes.Turns) -> None:
-        if table.startswith("series.") and LEVEL in self.settings.detectors:
-            new = turned.row[turned.opened]
-            self._tables[table]["episodes"]["expected"][new] = self._tables["series.level"]["level"]["mean"][new]
+    def _relative_scores(self) -> tuple[Floats, Flags]:
+        """(series,) latest scores as they stand out of their cohort, and where a tide runs."""
+        count = self.roster.series_count
+        score = self._tables["series.latest"]["latest"]["score"][:count]
+        if np.count_nonzero(score >= cohort.STIRS) < cohort.LEAST * cohort.TIDE_SHARE:
+            return score, np.zeros(count, np.bool_)
+        cohorts = cohort.cohorts_of(self.roster.devices)
+        group = cohorts[self.roster.series_device] * len(self.roster.metrics) + self.roster.series_metric
+        return cohort.relative(score, group)
+
+    def _tell(self, turns: list[Turned]) -> list[Episode]:
+        """Episodes that opened or ended; what opens with a tide, and does not stand out of it, is not told."""
+        told = []
+        relative, tidal = self._relative_scores()
+        for table, turned in turns:
+            by_series = table.startswith("series.") and not table.startswith("series.silence")
+            if table.startswith("series.") and LEVEL in self.settings.detectors:
+                new = turned.row[turned.opened]
+                self._tables[table]["episodes"]["expected"][new] = self._tables["series.level"]["level"]["mean"][new]
+            for k, row in enumerate(turned.row.tolist()):
+                muted = by_series and turned.opened[k] and tidal[row] and relative[row] < 1.0
+                if not muted:
+                    told.append(self._episode(table, turned, k))
+        return told
 
     def _changed(self) -> tuple[Episode, ...]:
         tables = [table for table in self._tables if table.endswith(".episodes")]
@@ -171,14 +248,13 @@ class Engine:
         axis, detector = table.split(".")[:2]
         row, onset_ms = int(turned.row[k]), int(turned.onset_ms[k])
         end_ms = None if turned.opened[k] else int(turned.at_ms[k])
-        device, metric = row, ""
-        observed = expected = float("nan")
-        if axis == "series":
-            device = int(self.roster.series_device[row])
-            metric = self.roster.metrics[int(self.roster.series_metric[row])]
-            observed = float(self._tables["series.latest"]["value"][row])
-            expected = float(self._tables[table]["episodes"]["expected"][row])
         lasted_s = ((self.now_ms if end_ms is None else end_ms) - onset_ms) / 1000.0
+        device, metric, observed, expected = row, "", None, None
+        if axis == "series":
+            device, metric, observed, expected = self._described(row)
+        reason = sentence(detector, metric, observed=observed, expected=expected, lasted_s=lasted_s)
+        if table.startswith((HABIT, SURPRISE)):
+            reason = device_sentence(detector, [self._described(series)[1:] for series in self._strangest(row)])
         return Episode(
             device_id=self.roster.devices[device].device_id,
             metric=metric,
@@ -186,37 +262,58 @@ class Engine:
             onset_ms=onset_ms,
             end_ms=end_ms,
             peak=float(turned.peak[k]),
-            expected=None if np.isnan(expected) else expected,
-            observed=None if np.isnan(observed) else observed,
-            reason=sentence(detector, metric, observed=observed, expected=expected, lasted_s=lasted_s),
+            expected=expected,
+            observed=observed,
+            reason=reason,
         )
 
-    def _silent_s(self) -> Floats:
-        last_ms = self._tables["series.pace"]["pace"]["last_ms"][: self.roster.series_count]
-        heard = np.full(len(self.roster.devices), -1, np.int64)
-        np.maximum.at(heard, self.roster.series_device, last_ms)
-        return np.where(heard >= 0, np.maximum(self.now_ms - heard, 0) / 1000.0, np.nan)
+    def _described(self, series: int) -> tuple[int, str, float | None, float | None]:
+        """Device, metric, value and usual value of a series; None where not known."""
+        value = float(self._tables["series.latest"]["latest"]["value"][series])
+        usual = float("nan")
+        if LEVEL in self.settings.detectors:
+            usual = float(self._tables["series.level"]["level"]["mean"][series])
+        metric = self.roster.metrics[int(self.roster.series_metric[series])]
+        device = int(self.roster.series_device[series])
+        return device, metric, None if np.isnan(value) else value, None if np.isnan(usual) else usual
 
-    def _episode_s(self) -> Floats:
-        longest = np.zeros(self._rooms["series"])
-        for detector in self.settings.detectors:
-            state = self._tables[f"series.{detector.name}.episodes"]["episodes"]
-            lasted = np.where(state["open"], (self.now_ms - state["since_ms"]) / 1000.0, 0.0)
-            np.maximum(longest, lasted, out=longest)
-        return longest
+    def _strangest(self, device: int) -> list[int]:
+        """Up to two series of a device that surprise most."""
+        series = np.flatnonzero(self.roster.series_device == device)
+        latest = self._tables["series.latest"]["latest"][series]
+        order = np.argsort(-np.maximum(latest["evidence"], latest["score"]), kind="stable")
+        return [int(s) for s in series[order[:2]]]
 
-    def _of_metric(self, metric: str, fact: Floats) -> Floats:
-        number = self.roster.metric_number(metric)
-        if number is None:
-            return np.full(len(self.roster.devices), np.nan)
-        return self._by_device(np.flatnonzero(self.roster.series_metric == number), fact)
-
-    def _by_device(self, series: Integers, fact: Floats) -> Floats:
-        """(devices,) the highest fact of the given series of each device."""
-        found = np.full(len(self.roster.devices), np.nan)
-        np.fmax.at(found, self.roster.series_device[series], fact[series])
+    def _device_latest(self, name: str) -> Floats:
+        found: Floats = self._tables["device.latest"]["latest"][name][: len(self.roster.devices)].astype(float)
         return found
+
+    def _follow_cohorts(self) -> None:
+        if self.now_ms - self._cohort_ms >= COHORT_EVERY_MS and DRIFT in self.settings.detectors:
+            self._take_baselines(with_model=False)
+
+    def _take_baselines(self, *, with_model: bool) -> None:
+        """Baselines of all cohorts and the standing of every device in them; models are kept until the next job."""
+        roster, latest = self.roster, self._tables["device.latest"]["latest"]
+        self._cohort_ms = self.now_ms
+        level = daily_mean(self._tables["series.drift"])
+        self._baselines = cohort.learn_all(roster, level, with_model=with_model)
+        count = len(roster.devices)
+        latest["standing"][:count] = cohort.standing(roster, level, self._baselines)
+        latest["firmware"][:count] = cohort.firmware_standing(roster, self._device_latest("score"))
 
 
 def _latest_init(count: int) -> State:
-    return {"score": np.zeros(count), "value": np.full(count, np.nan)}
+    latest = np.zeros(count, [("score", np.float32), ("evidence", np.float32), ("value", np.float64)])
+    latest["value"] = np.nan
+    return {"latest": latest}
+
+
+def _device_init(count: int) -> State:
+    latest = np.zeros(count, [(name, np.float32) for name in ("score", "standing", "firmware")])
+    for name in ("score", "standing", "firmware"):
+        latest[name] = np.nan
+    return {"latest": latest}
+
+
+__all__ = ["SERIES_DETECTORS", "Engine", "EngineSettings", "Findings"]

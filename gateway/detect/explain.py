@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 
 def number(x: float) -> str:
@@ -29,22 +30,29 @@ def share(observed: float, expected: float) -> str:
     return number(abs(change))
 
 
-def sentence(detector: str, metric: str, *, observed: float, expected: float, lasted_s: float) -> str:
-    """What an episode of that detector means. `observed` and `expected` in the metric's unit; NaN where unknown."""
-    way = "above" if observed >= expected else "below"
-    match detector:
-        case "silence":
-            return f"{metric or 'The device'} has sent nothing for {duration(lasted_s)}."
-        case "stuck":
-            return f"{metric} has repeated {number(observed)} for {duration(lasted_s)}, longer than it ever did."
-        case "variance":
-            return (
-                f"{metric} varies differently than usual since {duration(lasted_s)}; its level is {number(observed)}."
-            )
-        case "drift":
-            verb = "climbed" if observed >= expected else "sunk"
-            return f"{metric} has {verb} {share(observed, expected)} against its level of the last two weeks."
-        case "rhythm":
-            return f"{metric} is {number(observed)}; at this hour of the week it is usually near {number(expected)}."
-        case _:
-            return f"{metric} is {number(observed)}, {share(observed, expected)} {way} its usual {number(expected)}."
+def sentence(detector: str, metric: str, *, observed: float | None, expected: float | None, lasted_s: float) -> str:
+    """What an episode of that detector means. `observed` and `expected` in the metric's unit; None where unknown."""
+    if detector == "silence":
+        return f"{metric or 'The device'} has sent nothing for {duration(lasted_s)}."
+    if observed is None or expected is None:
+        return f"{metric} has been unusual for {duration(lasted_s)}."
+    more, moved = ("above", "climbed") if observed >= expected else ("below", "sunk")
+    off = f"{number(observed)}, {share(observed, expected)} {more} its usual {number(expected)}"
+    says = {
+        "stuck": f"has repeated {number(observed)} for {duration(lasted_s)}, longer than it ever did",
+        "variance": f"has varied unlike its habit for {duration(lasted_s)}, near {number(observed)}",
+        "drift": f"has {moved} {share(observed, expected)} from its usual {number(expected)}",
+        "rhythm": f"is {number(observed)}, which is unusual for this hour of the week",
+    }
+    return f"{metric} {says.get(detector, f'is {off}')}."
+
+
+def device_sentence(detector: str, strangest: Sequence[tuple[str, float | None, float | None]]) -> str:
+    """What an episode of a whole device means. `strangest`: (metric, value, usual value) of what stands out most."""
+    opening = "The device behaves unlike its own past" if detector == "habit" else "Something new happened"
+    parts = [
+        f"{metric} is {number(value)}" + ("" if usual is None else f", usually {number(usual)}")
+        for metric, value, usual in strangest
+        if value is not None
+    ]
+    return f"{opening}: {'; '.join(parts)}." if parts else f"{opening}."

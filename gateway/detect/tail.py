@@ -20,6 +20,8 @@ from gateway.model import Floats, Integers
 TAIL = 0.02  # share of samples above the tracked quantile: 98 % as in Siffer et al. (2017), section 4.4
 WEEKS = 8.0  # weeks between false alarms of one series and detector at score 1.0
 WEEK_S = 604_800.0
+UNKNOWN_S = 60.0  # the interval of a series of which one sample is known
+LEAST_SAMPLES = 50.0  # a threshold is never passed by more than one sample in fifty
 PRIOR_WEIGHT = 4.0  # excesses that the prior of the mean excess counts for
 MEMORY = 4_000.0  # samples over which the tail forgets
 SEARCH = 30.0  # gain of the quantile search (Robbins and Monro, 1951), in mean excesses
@@ -30,30 +32,49 @@ RECORD = np.dtype([("quantile", np.float32), ("excess", np.float32), ("count", n
 
 
 @njit(cache=True)
-def _calibrate(series: Integers, raw: Floats, interval_s: Floats, memory: NDArray[Any]) -> Floats:
-    scores = np.zeros(raw.size)
+def rarities(series: Integers, raw: Floats, memory: NDArray[Any]) -> Floats:
+    """(samples,) -log of the share of a series' samples that are at or over each; the tail learns from each in turn.
+
+    Args:
+        series: (samples,) rows of `memory`.
+        raw: (samples,) at or over 0; NaN, where there is no opinion, gives 0 and teaches nothing.
+        memory: (series,) of RECORD, advanced in place.
+    """
+    found = np.zeros(raw.size)
     for i in range(raw.size):
         x = raw[i]
-        if not x >= 0.0:  # NaN: the detector has no opinion yet
+        if not x >= 0.0:
             continue
         m = memory[series[i]]
         q, e = m.quantile, m.excess
-        interval = interval_s[i] if interval_s[i] > 0.0 else 60.0
-        target = np.log(max(WEEKS * WEEK_S / interval, 50.0))
         m.count = min(m.count + 1.0, MEMORY)
         gain = SEARCH * e / (m.count + 100.0)
         over = x - q
         if over > 0.0:
-            scores[i] = (over / e - np.log(TAIL)) / target
+            found[i] = over / e - np.log(TAIL)
             m.run += 1.0
             weight = max(1.0 / m.run, LEAST_WEIGHT)  # a run of excesses is one event, not as many as it has samples
             m.quantile = q + weight * gain * (1.0 - TAIL)
             m.excess = e + weight * (min(over, CEILING * e) - e) / (PRIOR_WEIGHT + TAIL * m.count)
         else:
-            scores[i] = x / max(q, 1e-9) * -np.log(TAIL) / target
+            found[i] = x / max(q, 1e-9) * -np.log(TAIL)
             m.run = 0.0
             m.quantile = max(q - gain * TAIL, 0.0)
-    return scores
+    return found
+
+
+def tail_init(count: int, *, quantile: float, excess: float) -> NDArray[Any]:
+    """(count,) of RECORD: tails that know the prior alone."""
+    tail = np.zeros(count, RECORD)
+    tail["quantile"], tail["excess"] = quantile, excess
+    return tail
+
+
+def threshold(interval_s: Floats) -> Floats:
+    """(samples,) the rarity at which a series of that pace raises one false alarm in WEEKS weeks."""
+    usual = np.where(interval_s > 0.0, interval_s, UNKNOWN_S)
+    limit: Floats = np.log(np.maximum(WEEKS * WEEK_S / usual, LEAST_SAMPLES))
+    return limit
 
 
 def calibrated(
@@ -74,12 +95,10 @@ def calibrated(
     """
 
     def init(count: int) -> State:
-        tail = np.zeros(count, RECORD)
-        tail["quantile"], tail["excess"] = quantile, excess
-        return detector.init(count) | {"tail": tail}
+        return detector.init(count) | {"tail": tail_init(count, quantile=quantile, excess=excess)}
 
     def step(state: State, samples: Samples) -> Floats:
-        scores: Floats = _calibrate(samples.series, raw(state, samples), samples.interval_s, state["tail"])
-        return scores
+        found: Floats = rarities(samples.series, raw(state, samples), state["tail"])
+        return found / threshold(samples.interval_s)
 
     return Detector(name=detector.name, finds=detector.finds, warmup=detector.warmup, init=init, step=step)

@@ -1,0 +1,1 @@
+"""Detection quality on public data: anomalies, failures, logs."""

@@ -1,0 +1,78 @@
+"""`python -m bench.detection`: ours beside baseline, published and reach, as a table and as JSON.
+
+Without `--data`, the data are looked for in `$BEFOREHAND_SHARED/data`, else in `../shared/data`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.detection.row import Row
+
+PARTS = ("anomaly", "failures", "logs")
+
+
+def main() -> int:
+    """Run the parts that were asked for, print the table, and write the JSON."""
+    options = _parser().parse_args()
+    shared = Path(os.environ.get("BEFOREHAND_SHARED", Path(__file__).parents[3] / "shared"))
+    data = Path(options.test or options.data or shared / "data")
+    train = Path(options.train) if options.train else None
+    rows: list[Row] = []
+    for part in [options.only] if options.only else PARTS:
+        try:
+            module = importlib.import_module(f"bench.detection.{part}")
+        except ModuleNotFoundError as exc:
+            if exc.name != f"bench.detection.{part}":
+                raise
+            continue
+        rows += module.run(data, train_root=train, quick=options.quick)
+    Console(width=160).print(_table(rows))
+    if options.json:
+        document = {"commit": _commit(), "quick": options.quick, "rows": {row.key: asdict(row) for row in rows}}
+        Path(options.json).write_text(json.dumps(document, indent=1) + "\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench.detection", description=__doc__)
+    parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--data", help="root of the data")
+    parser.add_argument("--train", help="root on which thresholds and models are learned")
+    parser.add_argument("--test", help="root to which they are applied")
+    parser.add_argument("--quick", action="store_true", help="a small part of everything, under 45 s")
+    parser.add_argument("--json", help="file for the figures")
+    return parser
+
+
+def _table(rows: list[Row]) -> Table:
+    table = Table("figure", "ours", "baseline", "published", "reach", "reached", "seconds", "MB")
+    for row in rows:
+        figures = ("-" if x is None else f"{x:.3g}" for x in (row.ours, row.baseline, row.published, row.reach))
+        table.add_row(row.figure, *figures, _reached(row), f"{row.seconds:.1f}", f"{row.memory_mb:.0f}")
+    return table
+
+
+def _reached(row: Row) -> str:
+    if row.ours is None or row.reach is None:
+        return ""
+    lower_is_better = row.baseline is not None and row.baseline > row.reach
+    return "yes" if (row.ours <= row.reach) == lower_is_better or row.ours == row.reach else "no"
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,181 @@
+"""Habit: all metrics of one device together, against the device's own unsuspected past.
+
+A `Habit` is trained on a schedule from rows (one value of every metric at one time) that no rule, episode or outcome
+puts under suspicion, and is then frozen. A row is scaled by the ranges of training, turned into the principal axes
+of training, and smoothed over a few rows. Four members judge it: the distance to the nearest known condition, the
+size of its lasting deviation, and both again for its change against the last hundred rows. Each member is calibrated
+by rows that it did not learn from, so that members may be averaged.
+
+All numbers of one habit lie in one float32 vector, so that a fleet is a pool of vectors and one compiled loop:
+center (d), unit (d), basis (d, d), inverse variances (3, d), conditions (KEPT, d), changes (KEPT, d), and the grid of
+quantiles with tail (MEMBERS, GRID + 1).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from gateway.model import Flags, Floats
+
+KEPT = 64  # conditions and changes kept: 32 to 300 differ by less than .02 in VUS-PR, 2026-11
+MEMBERS = 4
+FAST, SLOW, BASE = 0.2, 0.05, 0.03  # gains of the smoothing per row
+CLIP = 25.0  # units, beyond which a metric adds no more
+NOISE = np.array([0.03, 0.01, 0.01])  # added to the variances of an axis, in units squared: measurement noise
+FOLLOW, FOLLOW_HOT = 5e-4, 5e-5  # gains at which the habit follows the device, unsuspected and suspected
+SHARES = np.array([0.5, 0.3, 0.2, 0.1, 0.07, 0.05, 0.03, 0.02])  # of training rows over the quantiles kept
+GRID = SHARES.size
+BLOCK = 50  # rows of one stretch; every other stretch calibrates what the ones between taught
+LEAST_ROWS = 200
+
+Pool = NDArray[np.float32]
+
+
+@njit(cache=True)
+def size(metrics: int) -> int:
+    """Numbers in the vector of a habit over so many metrics."""
+    count: int = 2 * metrics + metrics**2 + 3 * metrics + 2 * KEPT * metrics + MEMBERS * (GRID + 1)
+    return count
+
+
+@njit(cache=True)
+def _travel(row: Floats, motion: Floats, habit: Pool, out: Floats) -> None:
+    """Move the smoothed positions of a device by one row, and write its four raw statistics.
+
+    motion is (4, d): fast, slow and base position on the axes, and the followed center; NaN before the first row.
+    """
+    d = row.size
+    basis = habit[2 * d : 2 * d + d * d]
+    inverse = habit[2 * d + d * d : 5 * d + d * d]
+    near = habit[5 * d + d * d : 5 * d + d * d + KEPT * d]
+    change = habit[5 * d + d * d + KEPT * d : 5 * d + d * d + 2 * KEPT * d]
+    position = np.zeros(d)
+    for j in range(d):
+        z = (row[j] - habit[j]) / habit[d + j]
+        if np.isnan(z):
+            continue
+        z = min(max(z, -CLIP), CLIP)
+        for k in range(d):
+            position[k] += z * basis[j * d + k]
+    if np.isnan(motion[0, 0]):
+        motion[0], motion[1], motion[2], motion[3] = position, position, position, 0.0
+    out[:] = 0.0
+    for k in range(d):
+        motion[0, k] += FAST * (position[k] - motion[0, k])
+        motion[1, k] += SLOW * (position[k] - motion[1, k])
+        motion[2, k] += BASE * (position[k] - motion[2, k])
+        away = motion[1, k] - motion[3, k]
+        out[1] += away * away * inverse[d + k]
+        step = position[k] - motion[2, k]
+        out[3] += step * step * inverse[2 * d + k]
+    best_near, best_change = np.inf, np.inf
+    for c in range(KEPT):
+        total, moved = 0.0, 0.0
+        for k in range(d):
+            away = (motion[0, k] - motion[3, k]) * np.sqrt(inverse[k]) - near[c * d + k]
+            total += away * away
+            step = position[k] - motion[2, k] - change[c * d + k]
+            moved += step * step
+        best_near, best_change = min(best_near, total), min(best_change, moved)
+    out[0], out[1], out[2], out[3] = np.sqrt(best_near), np.sqrt(out[1]), np.sqrt(best_change), np.sqrt(out[3])
+
+
+@njit(cache=True)
+def _rarity(x: float, grid: Pool) -> float:
+    """-log of the share of training rows over x; exponential beyond the last quantile. grid: quantiles, mean excess."""
+    rarity: float = -np.log(SHARES[GRID - 1]) + (x - grid[GRID - 1]) / grid[GRID]
+    if x <= grid[0]:
+        rarity = -np.log(SHARES[0]) * x / max(grid[0], 1e-12)
+    elif x <= grid[GRID - 1]:
+        g = 1
+        while x > grid[g]:
+            g += 1
+        part = (x - grid[g - 1]) / max(grid[g] - grid[g - 1], 1e-12)
+        rarity = -np.log(SHARES[g - 1]) * (1.0 - part) - np.log(SHARES[g]) * part
+    return rarity
+
+
+@njit(cache=True)
+def judge(row: Floats, motion: Floats, habit: Pool, out: Floats) -> None:
+    """Rarities of the four members for the next row of a device, -log of a share of training rows each."""
+    _travel(row, motion, habit, out)
+    d = row.size
+    grids = habit[5 * d + d * d + 2 * KEPT * d :]
+    for m in range(MEMBERS):
+        out[m] = _rarity(out[m], grids[m * (GRID + 1) : (m + 1) * (GRID + 1)])
+    hot = out[1] > -np.log(SHARES[GRID - 1])
+    for k in range(d):
+        motion[3, k] += (FOLLOW_HOT if hot else FOLLOW) * (motion[1, k] - motion[3, k])
+
+
+@njit(cache=True)
+def _statistics(rows: Floats, habit: Pool) -> Floats:
+    """(rows, members) raw statistics."""
+    n, d = rows.shape
+    motion = np.full((4, d), np.nan)
+    stats = np.zeros((n, MEMBERS))
+    for i in range(n):
+        _travel(rows[i], motion, habit, stats[i])
+    return stats
+
+
+@njit(cache=True)
+def _smoothed(rows: Floats, gain: float) -> Floats:
+    """(rows, d) exponential means."""
+    out = rows.copy()
+    for i in range(1, rows.shape[0]):
+        out[i] = out[i - 1] + gain * (rows[i] - out[i - 1])
+    return out
+
+
+def _scaled(rows: Floats) -> tuple[Floats, Floats]:
+    """(d,) center and unit: median, and a fifth of the range without the outermost thousandths."""
+    center = np.nanmedian(rows, axis=0)
+    low, high = np.nanquantile(rows, [0.001, 0.999], axis=0)
+    unit = np.maximum((high - low) / 5.0, np.nanstd(rows, axis=0) / 2.0) + 1e-3 * np.abs(center) + 1e-9
+    still = high - low <= 1e-12  # a metric that never moved: a twentieth of itself is a step
+    return center, np.where(still, np.maximum(0.05 * np.abs(center), 0.05), unit)
+
+
+def train(rows: Floats, suspect: Flags, *, seed: int = 0) -> Pool | None:
+    """The habit that the rows teach, or None where there are too few.
+
+    Args:
+        rows: (rows, metrics) in time order, in each metric's unit; NaN where not known.
+        suspect: (rows,) which to leave out.
+        seed: of the choice of kept rows.
+
+    Source: principal axes with both statistics: J. E. Jackson and G. S. Mudholkar (1979), Control procedures for
+    residuals associated with principal component analysis, Technometrics 21, 341-349; distance to the nearest of
+    frozen rows: S. Ramaswamy et al. (2000), SIGMOD, as PyOD's KNN; EWMA of vectors: C. A. Lowry et al. (1992), A
+    multivariate exponentially weighted moving average control chart, Technometrics 34, 46-53.
+    """
+    rows = rows[~suspect]
+    n = rows.shape[0]
+    if n < LEAST_ROWS:
+        return None
+    center, unit = _scaled(rows)
+    scaled = np.nan_to_num(np.clip((rows - center) / unit, -CLIP, CLIP))
+    basis = np.linalg.eigh(np.atleast_2d(np.cov(scaled.T)))[1]
+    position = scaled @ basis
+    fast, slow = _smoothed(position, FAST), _smoothed(position, SLOW)
+    change = position - _smoothed(position, BASE)
+    inverse = np.stack([1.0 / (v.var(axis=0) + noise) for v, noise in zip((fast, slow, change), NOISE, strict=True)])
+    teach = (np.arange(n) // BLOCK) % 2 == 0
+    kept = np.random.default_rng(seed).choice(np.flatnonzero(teach), KEPT, replace=bool(teach.sum() < KEPT))
+    near = fast[kept] * np.sqrt(inverse[0])
+    parts = (center, unit, basis, inverse, near, change[kept], np.zeros((MEMBERS, GRID + 1)))
+    habit = np.concatenate([part.ravel() for part in parts]).astype(np.float32)
+    stats = _statistics(rows, habit)
+    habit[-MEMBERS * (GRID + 1) :] = np.concatenate([_grid(stats[~teach, m]) for m in range(MEMBERS)])
+    return habit
+
+
+def _grid(stat: Floats) -> Floats:
+    """(GRID + 1,) quantiles of a statistic and its mean excess over the last."""
+    quantiles = np.quantile(stat, 1.0 - SHARES)
+    over = stat[stat > quantiles[-1]] - quantiles[-1]
+    excess = max(float(over.mean()) if over.size else 0.0, 0.02 * abs(quantiles[-1]), 1e-9)
+    return np.append(quantiles, excess)
