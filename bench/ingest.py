@@ -89,6 +89,12 @@ class Measured:
 
         gateway.turn.advance = timed  # type: ignore[method-assign]  # the one place where a turn can be watched
 
+    def cpu_s(self) -> tuple[float, float]:
+        """Processor seconds that gateway and broker have used."""
+        broker = self._gateway.broker
+        spent = [psutil.Process(pid).cpu_times() for pid in (None, broker.pid if broker else None)]
+        return spent[0].user + spent[0].system, spent[1].user + spent[1].system
+
     async def watch(self) -> None:
         """Note the highest resident memory, each half second."""
         mine = psutil.Process()
@@ -125,11 +131,12 @@ async def run(spec: Spec) -> Result:
 async def _drive(gateway: Gateway, measured: Measured, spec: Spec, tokens: Path) -> Result:
     await _load(gateway, replace(spec, batches=spec.devices, faults=0, first_seq=1 << 40), tokens)  # compiles kernels
     await _turned(gateway, measured, spec.devices)
-    warm = measured.turned
+    warm, used_s = measured.turned, measured.cpu_s()
     account = await _load(gateway, spec, tokens)
     confirmed = int(account["confirmed"])
     await _turned(gateway, measured, spec.devices + confirmed)
     took_s = (measured.done_ms - int(account["began_ms"])) / 1000
+    used = [(after - before) / took_s for before, after in zip(used_s, measured.cpu_s(), strict=True)]
     stored = _stored(gateway, spec)
     delays = [
         (measured.incident_ms[f"d{int(n):06d}"] - at) / 1000
@@ -142,7 +149,8 @@ async def _drive(gateway: Gateway, measured: Measured, spec: Spec, tokens: Path)
         "offered_per_s": account["sent"] / account["sending_s"], "lost": confirmed - stored,
         "faults": len(account["faulty"]), "incidents": len(delays),
         "p99_publish_to_incident_s": float(np.quantile(delays, 0.99)) if delays else None,
-        "peak_rss_mb": measured.peak_rss / 2**20, "broker_peak_rss_mb": measured.peak_broker_rss / 2**20,
+        "gateway_cores": used[0], "broker_cores": used[1], "peak_rss_mb": measured.peak_rss / 2**20,
+        "broker_peak_rss_mb": measured.peak_broker_rss / 2**20,
     }  # fmt: skip
 
 

@@ -169,7 +169,7 @@ class Broker:
         self.config.write()
         self._process = await asyncio.create_subprocess_exec(
             program, "-c", str(self.config.file), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            env={**os.environ, "GOMEMLIMIT": self.config.memory, "GOGC": "50"}, start_new_session=True,
+            env={**os.environ, "GOMEMLIMIT": self.config.memory}, start_new_session=True,
         )  # fmt: skip
         deadline = asyncio.get_running_loop().time() + START_S
         while asyncio.get_running_loop().time() < deadline:

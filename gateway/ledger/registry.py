@@ -157,8 +157,10 @@ def credential_of(engine: Engine, device_id: str) -> str | None:
 
 
 def refresh_roster(engine: Engine, roster: Roster) -> tuple[DeviceId, ...]:
-    """Take devices into the roster that were added or revoked since it was loaded; the ids newly revoked."""
-    query = select(devices).where((devices.c.number >= len(roster.devices)) | devices.c.revoked).order_by("number")
+    """Take devices into the roster that were added, revoked or renewed since it was loaded; the ids newly revoked."""
+    was_revoked = [device.number for device in roster.devices if device.revoked]
+    changed = (devices.c.number >= len(roster.devices)) | devices.c.revoked | devices.c.number.in_(was_revoked)
+    query = select(devices).where(changed).order_by(devices.c.number)
     with reading(engine) as connection:
         found = [_device(row) for row in connection.execute(query)]
     news = [device for device in found if roster.device(device.device_id) != device]
