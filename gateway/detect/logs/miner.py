@@ -11,7 +11,7 @@ templates alone, and a restored miner goes on exactly as the first would have.
 Routing by shape and comparing word by word: P. He, J. Zhu, Z. Zheng, M. R. Lyu (2017), Drain: an online log parsing
 approach with fixed depth tree, ICWS. Counting distinct values per position: R. Vaarandi (2003), A data clustering
 algorithm for mining patterns from event logs, IPOM; A. Makanju et al. (2009), Clustering event logs using iterative
-partitioning (IPLoM), KDD. Why not Drain itself: docs/adr/0007-log-templates.md.
+partitioning (IPLoM), KDD. Why not Drain itself: docs/adr/0010-log-templates.md.
 """
 
 from __future__ import annotations

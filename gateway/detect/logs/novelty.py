@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from gateway.model import Flags, Floats, Integers
 
 BITS = 2_048
-SURPRISE = 6.0  # digits that score 1.0: one in 1,000 lines is new, one device in 100 knows it, and it is a warning
-GRAVE = np.array([-1.0, 0.0, 1.0, 2.0, 3.0])  # digits by severity
+SURPRISE = 5.0  # digits that score 1.0: an error, one of 650 lines is new, and 1 of 20 devices knows it
+GRAVE = np.array([-2.0, -1.0, 0.5, 2.0, 3.0])  # digits by severity: what only informs must be rarer
 COMMON = 0.05  # share of a type's devices at which a template is no longer new
 FORGET_LINES = 20_000.0  # lines over which the share of new templates is taken
 
