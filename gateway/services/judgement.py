@@ -7,13 +7,14 @@ same times give the same transitions. Everything that must outlive a restart is 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gateway.detect.engine import SERIES_DETECTORS, Engine, EngineSettings, Findings
+from gateway.detect.logs import LogState
 from gateway.model import Alert, Block, Device, DeviceId, Episode, Evidence, Forecast, LogLines, Roster
 from gateway.prognosis.forecaster import Forecaster
 from gateway.services.facts import STALE_MS, Facts
@@ -61,11 +62,12 @@ class Judgement:
             else Forecaster(rules.forecasts)
         )
         self.state = RuleState.restore(held["rules"]) if "rules" in held else RuleState()
+        self.logs = LogState.restore(roster, held["logs"]) if "logs" in held else LogState(roster)
         heads = ("score", "episode", "cohort") if change_rows else ("score", "episode", "cohort", "silent_s")
         self.facts = Facts(
             roster,
             dict.fromkeys(heads, self.engine.column)
-            | {"forecast": self.forecaster.column, "trend": self.forecaster.column},
+            | {"forecast": self.forecaster.column, "trend": self.forecaster.column, "log": self.logs.column},
             stale_ms=FOREVER_MS if change_rows else STALE_MS,
         )
         self._episodes: dict[str, list[Episode]] = {}
@@ -78,7 +80,9 @@ class Judgement:
         self.roster.follow(self._ahead)
         self.facts.update(block, now_ms)
         findings = self.engine.advance(block, now_ms)
-        self._keep(findings)
+        spoken = self.logs.advance(block.logs, now_ms)
+        self._keep((*findings.opened, *findings.changed, *findings.closed))
+        self._keep((*spoken.opened, *spoken.changed, *spoken.closed))
         self.forecaster.advance(block, self.roster, now_ms)
         types = [device.type for device in self.roster.devices]
         self.state, transitions = evaluate(
@@ -128,13 +132,14 @@ class Judgement:
         return {
             "engine": dict(self.engine.snapshot()),
             "forecaster": dict(self.forecaster.snapshot()),
+            "logs": dict(self.logs.snapshot()),
             "rules": dict(self.state.snapshot()),
             "facts": dict(self.facts.snapshot()),
             "episodes": {"json": _write_episodes(self._episodes)},
         }
 
-    def _keep(self, findings: Findings) -> None:
-        for episode in (*findings.opened, *findings.changed, *findings.closed):
+    def _keep(self, episodes: Iterable[Episode]) -> None:
+        for episode in episodes:
             held = self._episodes.setdefault(episode.device_id, [])
             key = (episode.metric, episode.detector, episode.onset_ms)
             held[:] = [e for e in held if (e.metric, e.detector, e.onset_ms) != key]
