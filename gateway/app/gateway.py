@@ -104,6 +104,8 @@ class Gateway:
     async def on_block(self, block: Block) -> None:
         """The turn of one committed block."""
         await asyncio.to_thread(self.turn.advance, block, wall_ms=now_ms())
+        if block.births:
+            await self.downlink.remind(block.births)
         self.watch.set("ingest_lag_seconds", self.receiver.lag_ms / 1000)
 
     async def _receive(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
 
@@ -200,6 +201,13 @@ def assign_device(engine: Engine, device_id: str, *, customer_id: str | None, zo
 def set_desired(engine: Engine, device_id: str, desired: object) -> None:
     """Keep the settings we want a device to have. Raises NotFound (`device`)."""
     _change(engine, device_id, {"desired": desired})
+
+
+def desired_of(engine: Engine, ids: Sequence[DeviceId]) -> dict[DeviceId, dict[str, Any]]:
+    """The desired settings (`version`, `settings`) of those of the devices that have some."""
+    query = select(devices.c.device_id, devices.c.desired).where(devices.c.device_id.in_(ids))
+    with reading(engine) as connection:
+        return {row.device_id: row.desired for row in connection.execute(query) if row.desired}
 
 
 def record_reported(engine: Engine, device_id: str, reported: object) -> None:

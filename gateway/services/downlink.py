@@ -1,16 +1,17 @@
 """From the gateway to devices: desired settings, signed commands, and what devices answer.
 
-Desired settings are kept in the ledger and published retained, so a device that was away finds them. A command lives
-for minutes, is signed with the device's own key, and is answered in parts, which are joined here. The newest answers
+Desired settings are kept in the ledger and published retained, so a device that was away finds them; one that is born
+with older settings (the broker was away then, or has lost its disk) is sent them again. A command lives for minutes, is signed with the device's own key, and is answered in parts, which are joined here. The newest answers
 are kept in memory; a diagnostics bundle is also written to a file, for it may be asked for only once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,9 +20,9 @@ from sqlalchemy import Engine
 
 from edge import wire
 from edge.wire import Command, Desired, Reply, WireError
-from gateway.errors import NotFound, Refused
+from gateway.errors import NotFound, Refused, TryLater
 from gateway.ledger import audit, registry
-from gateway.model import Device
+from gateway.model import Birth, Device
 from gateway.ports import TelemetrySource
 
 LIFE_MS = 5 * 60_000  # of a command: longer than a device takes to reconnect, shorter than a person's patience
@@ -75,9 +76,17 @@ class Downlink:
             registry.set_desired, self.ledger, device_id, {"version": version, "settings": settings}
         )
         self._note(actor, "device.desired", device_id)
-        payload = wire.encode_desired(Desired(version=version, settings=settings))
-        await self.source.publish(wire.topic(device_id, "desired"), payload, retain=True)
+        await self._publish_desired(device_id, Desired(version=version, settings=settings))
         return version
+
+    async def remind(self, births: Sequence[Birth]) -> None:
+        """Send desired settings again to devices that came with older ones; where that fails, their next birth will."""
+        versions = {birth.device_id: birth.config_version for birth in births}
+        wanted = await asyncio.to_thread(registry.desired_of, self.ledger, list(versions))
+        for device_id, held in wanted.items():
+            if held["version"] > versions[device_id]:
+                with contextlib.suppress(TryLater):
+                    await self._publish_desired(device_id, Desired(version=held["version"], settings=held["settings"]))
 
     async def command(self, device_id: str, name: str, args: dict[str, object] | None = None, *, actor: str) -> Order:
         """Sign and send a command.
@@ -120,6 +129,9 @@ class Downlink:
                 self._answer(device, wire.decode_reply(payload))
         except WireError as exc:
             log.warning("downlink.refused", device=device.device_id, kind=kind, code=exc.code)
+
+    async def _publish_desired(self, device_id: str, desired: Desired) -> None:
+        await self.source.publish(wire.topic(device_id, "desired"), wire.encode_desired(desired), retain=True)
 
     def _answer(self, device: Device, reply: Reply) -> None:
         order = self.orders.get(reply.command_id)

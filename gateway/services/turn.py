@@ -10,8 +10,8 @@ A crash before 4 leaves the ledger as it was: the turn runs again from the store
 written now and then (`services.snapshot`); after a restart the blocks between the snapshot and the watermark pass
 through the judgement once more, at the times at which they came, and what they come to is dropped: it was committed.
 
-Where 4 fails and the process lives on, the judgement has moved and the ledger has not. The alerts are then owed: they go
-with the next commit, and until then no snapshot is written.
+Where 4 fails and the process lives on, the judgement has moved and the ledger has not. The alerts are then owed: they
+go with the next commit, and until then no snapshot is written.
 """
 
 from __future__ import annotations

@@ -64,6 +64,7 @@ class House:
     window: int = 0
 
     def __post_init__(self) -> None:
+        self.folder.mkdir(exist_ok=True)
         (self.folder / "rules.yaml").write_text(RULES)
         self.engine = ledger.connect(f"sqlite:///{self.folder / 'ledger.sqlite'}")
         ledger.migrate(self.engine)
