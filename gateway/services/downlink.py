@@ -1,8 +1,9 @@
 """From the gateway to devices: desired settings, signed commands, and what devices answer.
 
 Desired settings are kept in the ledger and published retained, so a device that was away finds them; one that is born
-with older settings (the broker was away then, or has lost its disk) is sent them again. A command lives for minutes, is signed with the device's own key, and is answered in parts, which are joined here. The newest answers
-are kept in memory; a diagnostics bundle is also written to a file, for it may be asked for only once.
+with older settings (the broker was away then, or has lost its disk) is sent them again. A command lives for minutes,
+is signed with the device's own key, and is answered in parts, which are joined here. The newest answers are kept in
+memory; a diagnostics bundle is also written to a file, for it may be asked for only once.
 """
 
 from __future__ import annotations

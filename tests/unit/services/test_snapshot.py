@@ -52,7 +52,7 @@ def test_one_that_cannot_be_read_gives_way_to_the_one_before(tmp_path: Path, dam
     path = snapshot.save(tmp_path, 2, PARTS)
     path.write_bytes(damage(path.read_bytes()))
 
-    assert snapshot.restore(tmp_path, lambda parts: sorted(parts)) == (1, ["engine", "rules"])
+    assert snapshot.restore(tmp_path, sorted) == (1, ["engine", "rules"])
 
 
 def test_one_that_does_not_fit_gives_way_to_the_one_before(tmp_path: Path) -> None:
