@@ -119,7 +119,14 @@ def _throughput(files: Sequence[Path]) -> list[Row]:
     typical = float(np.median(list(speed.values())))
     least = min(speed, key=lambda name: speed[name])
     return [
-        _row("logs.lines_per_cpu_s", "lines a processor second, typical", typical, 74_000, 40_000, seconds=seconds),
+        _row(
+            "logs.lines_per_cpu_s",
+            "lines a processor second, typical",
+            typical,
+            published=74_000,  # Drain3
+            reach=40_000,
+            seconds=seconds,
+        ),
         _row("logs.lines_per_cpu_s.least", f"the same, least ({least})", speed[least], 1_000, 20_000, seconds=seconds),
         _row("logs.clusters", "most templates held on these logs", float(clusters), 6_561, seconds=seconds),
     ]
@@ -157,9 +164,10 @@ def _next_alarm(file: Path, *, quick: bool) -> list[Row]:
     of = f"alarm codes of the next 8 h, {len(chosen)} machines"
     precision = mean_average_precision(truth, score)
     called = f1(truth, score >= SOUND)
+    beside = ((None, None), (None, None)) if quick else ((0.231, 0.31), (0.712, 0.75))  # of all machines
     return [
-        _row("logs.next_alarm.map", f"{of}: mean average precision", precision, 0.231, 0.31, seconds=seconds),
-        _row("logs.next_alarm.f1", f"{of}: micro F1", called, 0.712, 0.75, seconds=seconds),
+        _row("logs.next_alarm.map", f"{of}: mean average precision", precision, *beside[0], seconds=seconds),
+        _row("logs.next_alarm.f1", f"{of}: micro F1", called, *beside[1], seconds=seconds),
     ]
 
 

@@ -19,6 +19,7 @@ from gateway.detect.drift import DRIFT, daily_mean, per_day
 from gateway.detect.explain import device_sentence, sentence
 from gateway.detect.habits import Habits, Verdict
 from gateway.detect.level import LEVEL
+from gateway.detect.logs import COLUMNS, LogState
 from gateway.detect.series import DETECTORS, EVENT_NAMES, EVIDENCE_ONLY
 from gateway.detect.silence import SILENCE, overdue
 from gateway.detect.surprise import DeviceScores
@@ -60,6 +61,7 @@ class Engine:
         self.settings = settings or EngineSettings()
         self.now_ms = 0
         self.habits = Habits()
+        self.logs = LogState(roster)
         self._baselines: dict[int, cohort.Baseline] = {}
         self._cohort_ms = 0
         self._rooms = {"series": 0, "device": 0}
@@ -90,13 +92,14 @@ class Engine:
         rows = self._judge_devices(samples, evidence * threshold(samples.interval_s), late, turns)
         turns += self._fold_silence(now_ms)
         told = self._tell(turns)
+        said = self.logs.advance(block.logs, now_ms)
         scores = np.zeros(len(block))
         scores[fresh] = highest
         self._follow_cohorts()
         return Findings(
-            opened=tuple(episode for episode in told if episode.end_ms is None),
-            changed=self._changed(),
-            closed=tuple(episode for episode in told if episode.end_ms is not None),
+            opened=tuple(episode for episode in told if episode.end_ms is None) + said.opened,
+            changed=self._changed() + said.changed,
+            closed=tuple(episode for episode in told if episode.end_ms is not None) + said.closed,
             score=scores,
             device_score=self.column("score.device"),
             rows=rows,
@@ -106,12 +109,15 @@ class Engine:
         """A fact of every device, (devices,); NaN where it is not known.
 
         Names: `score.<metric>`, `episode.<metric>_s` (0: none), `trend.<metric>_per_day`, `score.device`, `silent_s`,
-        `cohort.score`, `cohort.firmware_score`. A name that is none of these is NaN everywhere.
+        `cohort.score`, `cohort.firmware_score`, and those of `logs.COLUMNS`. A name that is none of these is NaN
+        everywhere.
         """
         self._make_room()
         roster, tables = self.roster, self._tables
         found = facts.unknown(roster)
         match name.split(".", 1):
+            case ["log", _] if name in COLUMNS:
+                found = self.logs.column(name)
             case ["silent_s"]:
                 found = facts.silent_s(roster, tables["series.pace"]["pace"]["last_ms"], self.now_ms)
             case ["score" | "cohort" as head, tail] if f"{head}.{tail}" in OF_DEVICE:
@@ -139,6 +145,7 @@ class Engine:
         tables = self._tables.items()
         held = {f"{table}/{name}": array.copy() for table, state in tables for name, array in state.items()}
         held |= {f"habits/{name}": array for name, array in self.habits.snapshot().items()}
+        held |= {f"logs/{name}": array for name, array in self.logs.snapshot().items()}
         times = np.array([self.now_ms, self._cohort_ms])
         return held | {"now_ms": times, "rooms": np.array(list(self._rooms.values()))}
 
@@ -156,6 +163,8 @@ class Engine:
         engine.habits = Habits.restore(
             {k.removeprefix("habits/"): v for k, v in held.items() if k.startswith("habits/")}
         )
+        logs = {k.removeprefix("logs/"): v for k, v in held.items() if k.startswith("logs/")}
+        engine.logs = LogState.restore(roster, logs) if logs else engine.logs
         return engine
 
     def _inits(self) -> dict[str, Callable[[int], State]]:

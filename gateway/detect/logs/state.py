@@ -75,11 +75,11 @@ class LogState:
 
         Lines are sorted by device, then time, and are of devices that the roster knows.
         """
-        self._make_room()
         self.now_ms = now_ms
         told: list[Episode] = []
         changed: list[Episode] = []
         if len(logs):
+            self._make_room()  # a fleet that logs nothing costs nothing
             slot = self._mine(logs.text)
             for counts in tally.buckets(logs, slot):
                 self._count(counts, told, changed)
@@ -127,8 +127,10 @@ class LogState:
 
     @staticmethod
     def restore(roster: Roster, held: dict[str, NDArray[Any]]) -> LogState:
-        """A state that goes on where `snapshot` was taken."""
+        """A state that goes on where `snapshot` was taken; afresh where it was taken by another version's layout."""
         state = LogState(roster)
+        if held["devices"].dtype != _DEVICE or held["table"].dtype != tally.ROW or held["total"].shape[1] != _SLOTS:
+            return state
         state.now_ms = int(held["now_ms"][0])
         state.miner = Miner.restore(held["miner"].tobytes())
         kinds = held["kinds"].tobytes().decode()

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from gateway.detect import Engine
 from gateway.detect.logs import LogState
-from gateway.model import Device, DeviceId, LogLines, Roster
+from gateway.model import Block, Device, DeviceId, LogLines, Roster
 
 START_MS = 1_700_000_400_000
 STEP_MS = 600_000
@@ -161,6 +162,31 @@ def test_the_order_of_devices_changes_nothing():
         return [{*f.opened, *f.closed} for f in found]
 
     assert told(mixed) == told(straight)
+
+
+def test_the_engine_passes_log_lines_on_and_keeps_them_over_a_restart():
+    none = np.empty(0, np.int64)
+    logs = lines_of([(1, at(0) + k, 3, "valve stuck") for k in range(4)])
+    block = Block(
+        window=1, received_ms=at(1), series=none, t_ms=none, value=np.empty(0), late=np.empty(0, np.bool_), logs=logs
+    )
+    engine = Engine(roster(3))
+
+    engine.advance(block, at(1))
+    again = Engine.restore(roster(3), engine.snapshot())
+
+    assert engine.column("log.error_rate_1h").tolist() == again.column("log.error_rate_1h").tolist() == [0, 4, 0]
+
+
+def test_a_snapshot_of_another_layout_is_begun_afresh():
+    state = LogState(roster(3))
+    state.advance(lines_of([(1, at(0), 3, "valve stuck")]), at(1))
+    held = state.snapshot()
+    held["table"] = np.zeros((3, 2))
+
+    again = LogState.restore(roster(3), held)
+
+    assert again.column("log.error_rate_1h").tolist() == [0, 0, 0]
 
 
 def test_the_fleet_may_grow():
