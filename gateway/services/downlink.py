@@ -39,7 +39,9 @@ class Order:
     device_id: str
     name: str
     sent_ms: int
-    code: str = ""  # "" until it is answered
+    ok: bool = True
+    code: str = ""  # "" until it is answered; `started` while a hook runs
+    answered_ms: int | None = None  # when the last part came
     parts: dict[int, str] = field(default_factory=dict)
     count: int = 0  # of parts
 
@@ -62,6 +64,7 @@ class Downlink:
     source: TelemetrySource
     now_ms: Callable[[], int]
     folder: Path  # of diagnostics bundles
+    tell: Callable[[str, str], None] = lambda _kind, _subject: None  # open pages
     orders: OrderedDict[str, Order] = field(default_factory=OrderedDict)
 
     async def desire(self, device_id: str, settings: dict[str, object], *, actor: str) -> int:
@@ -76,7 +79,8 @@ class Downlink:
         await asyncio.to_thread(
             registry.set_desired, self.ledger, device_id, {"version": version, "settings": settings}
         )
-        self._note(actor, "device.desired", device_id)
+        self._note(actor, "device.desired", device_id, {"version": version, "settings": sorted(settings)})
+        self.tell("device", device_id)
         await self._publish_desired(device_id, Desired(version=version, settings=settings))
         return version
 
@@ -109,7 +113,12 @@ class Downlink:
             self.orders.popitem(last=False)
         self._note(actor, f"device.command.{name}", device_id)
         payload = wire.encode_command(command, device_id=device_id, key=key)
-        await self.source.publish(wire.topic(device_id, "command"), payload)
+        try:
+            await self.source.publish(wire.topic(device_id, "command"), payload)
+        except TryLater:
+            self.orders.pop(command.command_id, None)
+            raise
+        self.tell("device", device_id)
         return order
 
     def order(self, device_id: str, command_id: str) -> Order:
@@ -119,6 +128,10 @@ class Downlink:
             raise NotFound("command", command_id)
         return order
 
+    def recent(self, device_id: str) -> tuple[Order, ...]:
+        """The commands that were sent to a device since the start, newest first."""
+        return tuple(order for order in reversed(self.orders.values()) if order.device_id == device_id)
+
     async def take(self, kind: str, device: Device, payload: bytes) -> None:
         """What a device says: `reported` settings, or one part of a `reply`; malformed ones are logged and dropped."""
         try:
@@ -126,6 +139,7 @@ class Downlink:
                 said = wire.decode_reported(payload)
                 reported = {"version": said.version, "settings": said.settings, "refused": said.refused}
                 await asyncio.to_thread(registry.record_reported, self.ledger, device.device_id, reported)
+                self.tell("device", device.device_id)
             else:
                 self._answer(device, wire.decode_reply(payload))
         except WireError as exc:
@@ -138,13 +152,17 @@ class Downlink:
         order = self.orders.get(reply.command_id)
         if order is None or order.device_id != device.device_id:
             return  # of an earlier run, or not this device's to answer
-        order.code, order.count = reply.code, reply.parts
+        if reply.code != order.code:
+            order.parts.clear()  # a hook answers twice: `started`, then how it ended
+        order.ok, order.code, order.count = reply.ok, reply.code, reply.parts
         order.parts[reply.part] = reply.text
         if order.complete:
+            order.answered_ms = self.now_ms()
+            self.tell("device", device.device_id)
             log.info("downlink.answer", device=device.device_id, command=order.name, code=order.code)
             if order.name == "diagnostics":
                 self.folder.mkdir(parents=True, exist_ok=True)
                 (self.folder / f"{order.device_id}-{order.sent_ms}.txt").write_text(order.text)
 
-    def _note(self, actor: str, action: str, subject: str) -> None:
-        audit.note(self.ledger, at_ms=self.now_ms(), actor=actor, action=action, subject=subject)
+    def _note(self, actor: str, action: str, subject: str, detail: dict[str, object] | None = None) -> None:
+        audit.note(self.ledger, at_ms=self.now_ms(), actor=actor, action=action, subject=subject, detail=detail)

@@ -103,6 +103,37 @@ async def test_an_answer_in_parts_is_joined_in_any_order_and_diagnostics_are_kep
     assert kept.read_text() == text
 
 
+async def test_a_hook_that_has_started_is_not_done_until_its_own_answer_is_whole(bench: Bench) -> None:
+    order = await bench.down.command("r1", "selftest", actor="ada")
+    await bench.answer("r1", order.command_id, "", code="started")
+    last = wire.replies(order.command_id, ok=False, code="exit_3", answer="x" * 60_000)[1]
+    await bench.down.take("reply", bench.made["r1"].device, wire.encode_reply(last))
+
+    assert not order.complete
+    assert (order.code, order.ok, order.answered_ms) == ("exit_3", False, T0)
+
+
+async def test_open_pages_are_told_of_answers_and_reported_settings(bench: Bench) -> None:
+    told: list[tuple[str, str]] = []
+    bench.down.tell = lambda kind, subject: told.append((kind, subject))
+    order = await bench.down.command("r1", "ping", actor="ada")
+    await bench.answer("r1", order.command_id, "")
+    await bench.down.take(
+        "reported", bench.made["r2"].device, wire.encode_reported(Reported(version=1, settings={}, refused={}))
+    )
+
+    assert told == [("device", "r1"), ("device", "r1"), ("device", "r2")]
+    assert bench.down.recent("r1") == (order,)
+
+
+async def test_a_command_that_could_not_be_sent_is_not_waited_for(bench: Bench) -> None:
+    bench.link.away = True
+    with pytest.raises(TryLater, match="broker_away"):
+        await bench.down.command("r1", "ping", actor="ada")
+
+    assert bench.down.recent("r1") == ()
+
+
 async def test_another_device_cannot_answer(bench: Bench) -> None:
     order = await bench.down.command("r1", "ping", actor="ada")
     await bench.answer("r2", order.command_id, "it is me")
