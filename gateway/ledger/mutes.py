@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, func, insert, select, update
 
 from gateway.errors import NotFound, Refused
 from gateway.incidents import derive
 from gateway.ledger import audit
 from gateway.ledger.database import reading, writing
-from gateway.ledger.tables import mutes
+from gateway.ledger.tables import devices, mutes
 
-LABELS = frozenset({"device_id", "site", "type", "firmware", "rule", "cause"})
+DEVICE_LABELS = frozenset({"device_id", "site", "type", "firmware"})
+LABELS = DEVICE_LABELS | {"rule", "cause"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,3 +79,11 @@ def list_mutes(engine: Engine, *, now_ms: int) -> tuple[MuteRecord, ...]:
             MuteRecord(**{name: row._mapping[name] for name in MuteRecord.__slots__})
             for row in connection.execute(query)
         )
+
+
+def reach(engine: Engine, labels: Mapping[str, str]) -> int:
+    """How many devices match what `labels` say of devices; revoked ones are left out."""
+    match = [devices.c[name] == value for name, value in labels.items() if name in DEVICE_LABELS]
+    query = select(func.count()).select_from(devices).where(devices.c.revoked.is_(False), *match)
+    with reading(engine) as connection:
+        return int(connection.execute(query).scalar_one())

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sqlalchemy import Engine, delete, select
 
 from gateway.ledger.database import put, reading, writing
 from gateway.ledger.tables import settings
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One thing kept."""
+
+    key: str
+    value: object
+    at_ms: int
+    author: str
+
+
+def entries(engine: Engine, prefix: str) -> tuple[Entry, ...]:
+    """Every key that starts with `prefix`, with who wrote it and when, by key."""
+    query = select(settings).where(settings.c.key.startswith(prefix, autoescape=True)).order_by(settings.c.key)
+    with reading(engine) as connection:
+        return tuple(
+            Entry(key=row.key, value=row.value, at_ms=row.at_ms, author=row.author) for row in connection.execute(query)
+        )
+
+
 def read(engine: Engine, prefix: str) -> dict[str, object]:
     """Every key that starts with `prefix`, and its value."""
-    query = select(settings.c.key, settings.c.value).where(settings.c.key.startswith(prefix, autoescape=True))
-    with reading(engine) as connection:
-        return {row.key: row.value for row in connection.execute(query.order_by(settings.c.key))}
+    return {entry.key: entry.value for entry in entries(engine, prefix)}
 
 
 def write(engine: Engine, key: str, value: object, *, author: str, now_ms: int) -> None:
