@@ -101,6 +101,8 @@ class Fleet:
         self.type = [TYPES[at % len(TYPES)] for at in range(devices)]
         place = uniform(keys(seed, "household", self.number // 2), np.array([0]))
         self.region = (place * len(REGIONS)).astype(np.int64)
+        households = self.region[::2]
+        self._neighbour = [int(np.count_nonzero(households[:at] == own)) for at, own in enumerate(households)]
         age = 120 + 700 * uniform(keys(seed, "built", self.number), np.array([0]))
         self.built_ms = start_ms - (age * DAY_MS).astype(np.int64)
         self.faults = plan.faults(seed, self.type, start_ms, end_ms, faulty_ratio=faulty_ratio)
@@ -199,5 +201,10 @@ class Fleet:
             firmware=self.firmware_at(number, self.end_ms),
             zone=region.zone,
             site=region.name,
-            owner=owner_of(self.seed, household=number // 2, region=int(self.region[number])),
+            owner=owner_of(
+                self.seed,
+                household=number // 2,
+                region=int(self.region[number]),
+                neighbour=self._neighbour[number // 2],
+            ),
         )

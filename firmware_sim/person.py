@@ -27,12 +27,12 @@ class Owner:
     zone: str  # IANA
 
 
-def owner_of(seed: int, *, household: int, region: int) -> Owner:
-    """The owner of a household's devices. Numbers repeat beyond some hundred households of a region."""
+def owner_of(seed: int, *, household: int, region: int, neighbour: int) -> Owner:
+    """The owner of a household's devices; `neighbour` counts households of a region, and chooses the telephone."""
     here = REGIONS[region]
     first, last = uniform(keys(seed, "name", np.array([household])), np.arange(2))
     if here.language == "zh":
         name = FAMILY_ZH[int(last * len(FAMILY_ZH))] + GIVEN_ZH[int(first * len(GIVEN_ZH))]
     else:
         name = f"{GIVEN[int(first * len(GIVEN))]} {FAMILY[int(last * len(FAMILY))]}"
-    return Owner(f"c-{household + 1:04d}", name, phone(here, household), here.language, here.zone)
+    return Owner(f"c-{household + 1:04d}", name, phone(here, neighbour), here.language, here.zone)

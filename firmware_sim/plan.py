@@ -9,7 +9,7 @@ import numpy as np
 
 from firmware_sim.fault import BY_NAME, LOCK, PUMP, ROUTER, SINGLE, TYPES, Fault, fault, ripening
 from firmware_sim.noise import Integers
-from firmware_sim.region import DAY_MS, HOUR_MS, REGIONS
+from firmware_sim.region import DAY_MS, HOUR_MS, REGIONS, Region, awake
 
 ONSETS: Final = (0.3, 0.85)
 """Share of the history in which faults begin: after some normal life, and with time left to be seen."""
@@ -55,13 +55,16 @@ def faults(seed: int, kinds: Sequence[str], start_ms: int, end_ms: int, *, fault
 def with_ripening(
     held: tuple[Fault, ...], kinds: Sequence[str], regions: Sequence[int], start_ms: int, live_ms: int
 ) -> tuple[Fault, ...]:
-    """The same faults and those of the demo, on devices that had none, for owners of either language in turn."""
+    """The same faults and those of the demo, on devices that had none, for owners of either language in turn.
+
+    Owners who are up at `live_ms` come first: what is not urgent waits for the morning, and would not be seen.
+    """
     taken = {fault.device for fault in held}
     added = []
     for turn, (name, kind, progress, seconds) in enumerate(RIPENING):
         able = [at for at, held_kind in enumerate(kinds) if held_kind == kind and at not in taken]
         language = ("en", "zh")[turn % 2]
-        able.sort(key=lambda at: REGIONS[regions[at]].language != language)
+        able.sort(key=lambda at: _patience(REGIONS[regions[at]], language, live_ms))
         if not able:
             continue
         taken.add(able[0])
@@ -70,6 +73,10 @@ def with_ripening(
             ripening(able[0], BY_NAME[name], onset_ms=onset, live_ms=live_ms, held=progress, within_ms=seconds * 1000)
         )
     return tuple(sorted((*held, *added), key=lambda held: (held.onset_ms, held.device)))
+
+
+def _patience(region: Region, language: str, live_ms: int) -> tuple[bool, bool]:
+    return not awake(region, live_ms), region.language != language
 
 
 def boots(seed: int, built_ms: Integers, truth: Sequence[Fault], until_ms: int) -> list[Integers]:

@@ -1,13 +1,16 @@
 """Where people live: zone, language, climate and the telephone numbers that no one has.
 
-Numbers are 555-0100 to 555-0199 of each area code, kept for fiction by the North American numbering plan, and the ones
-that the Australian Communications and Media Authority keeps for drama.
+At any moment somebody of either language is up: the zones of each language are spread so far over the day. Numbers are
+those that regulators keep for fiction: 555-0100 to 555-0199 of each area code (North American numbering plan), 30
+mobile ones in Australia (ACMA), 070-1740605 to 699 in Sweden (PTS), 0171 39200xx and 0176 040690xx in Germany
+(Bundesnetzagentur, notice 148/2021). The British ones, 07700 900xxx, are not in libphonenumber's plan.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -18,6 +21,22 @@ from firmware_sim.noise import Floats, Integers, keys, smooth
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
 YEAR_MS: Final = 365.2425 * DAY_MS
+AWAKE: Final = (time(9, 30), time(19, 30))
+"""Local hours in which a message goes out at once: half an hour inside the usual quiet hours, 20:00 to 09:00."""
+
+AUSTRALIAN: Final = (
+    570006, 570156, 570157, 570158, 570159, 570110, 570313, 570737, 571266, 571491,
+    571804, 572549, 572665, 572983, 573770, 573087, 574118, 574632, 575254, 575789,
+    576398, 576801, 577426, 577644, 578957, 578148, 578888, 579212, 579760, 579455,
+)  # fmt: skip
+
+
+def _american(*area_codes: str) -> tuple[str, ...]:
+    return tuple(f"+1{code}55501{last:02d}" for last in range(100) for code in area_codes)
+
+
+def _numbers(prefix: str, last: Iterable[object]) -> tuple[str, ...]:
+    return tuple(f"{prefix}{one}" for one in last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,27 +49,31 @@ class Region:
     mean_celsius: float  # of the year
     season_celsius: float  # half the way from coldest to warmest month; negative in the south
     day_celsius: float  # half the way from night to noon
-    area_codes: tuple[str, ...]
+    numbers: tuple[str, ...]  # E.164, nobody's
 
 
 REGIONS: Final = (
-    Region("Chicago", "America/Chicago", "en", 10.0, 14.0, 4.5, ("312", "773", "630")),
-    Region("New York", "America/New_York", "en", 12.8, 12.3, 4.0, ("212", "718", "914")),
-    Region("Vancouver", "America/Vancouver", "zh", 10.8, 7.6, 3.5, ("604", "778")),
-    Region("San Francisco", "America/Los_Angeles", "zh", 14.3, 3.5, 4.0, ("415", "628")),
-    Region("Denver", "America/Denver", "en", 10.5, 12.0, 7.0, ("303", "720")),
-    Region("Sydney", "Australia/Sydney", "zh", 18.4, -5.5, 4.5, ()),
+    Region("Chicago", "America/Chicago", "en", 10.0, 14.0, 4.5, _american("312", "773", "630")),
+    Region("New York", "America/New_York", "en", 12.8, 12.3, 4.0, _american("212", "718", "914")),
+    Region("Vancouver", "America/Vancouver", "zh", 10.8, 7.6, 3.5, _american("604", "778")),
+    Region("San Francisco", "America/Los_Angeles", "zh", 14.3, 3.5, 4.0, _american("415", "628")),
+    Region("Denver", "America/Denver", "en", 10.5, 12.0, 7.0, _american("303", "720")),
+    Region("Stockholm", "Europe/Stockholm", "en", 7.6, 10.5, 3.5, _numbers("+46701740", range(605, 700))),
+    Region("Berlin", "Europe/Berlin", "zh", 10.2, 9.8, 4.5, _numbers("+4917", range(13920000, 13920100))),
+    Region("Perth", "Australia/Perth", "en", 18.7, -5.6, 6.0, _numbers("+61491", AUSTRALIAN[::2])),
+    Region("Fremantle", "Australia/Perth", "zh", 18.5, -5.2, 5.0, _numbers("+61491", AUSTRALIAN[1::2])),
 )
-
-AUSTRALIAN: Final = ("006", "156", "157", "158", "159", "110", "313", "737", "266", "491", "804")
 
 
 def phone(region: Region, number: int) -> str:
-    """The fictional E.164 number of the region's customer `number`, counted from 0; they repeat when used up."""
-    if not region.area_codes:
-        return f"+61491570{AUSTRALIAN[number % len(AUSTRALIAN)]}"
-    code = region.area_codes[number % len(region.area_codes)]
-    return f"+1{code}55501{(number // len(region.area_codes)) % 100:02d}"
+    """The fictional E.164 number of the region's household `number`, counted from 0; they repeat when used up."""
+    return region.numbers[number % len(region.numbers)]
+
+
+def awake(region: Region, at_ms: int) -> bool:
+    """Whether a message reaches people there at a reasonable hour."""
+    local = datetime.fromtimestamp(at_ms / 1000, ZoneInfo(region.zone)).time()
+    return AWAKE[0] <= local < AWAKE[1]
 
 
 def offset_ms(region: Region, at_ms: int) -> int:
