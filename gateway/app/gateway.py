@@ -7,7 +7,7 @@ import contextlib
 import socket
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,7 +43,7 @@ from gateway.web.hub import Hub
 
 TICK_S = 1.0  # between judgements where nothing comes
 RETAIN_S = 3_600.0  # roll-up and retention by the hour, a roll-up's own step
-STOP_S = 3.0  # for links; of the five seconds in which a gateway is to be gone
+STOP_S = 1.0  # for the link; of the five seconds in which a gateway is to be gone
 LAGGING_S = 60.0  # behind by so much, ingest is shown as degraded
 
 log = structlog.get_logger(__name__)
@@ -120,17 +120,14 @@ class Gateway:
             self.hub.publish("system")
 
     async def stop(self) -> None:
-        """Close links, keep what is in memory, release files."""
+        """Close the link to the broker, keep what is in memory, release the store."""
         self.turn.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_S):
                 await self.source.close()
-                if self.broker is not None:
-                    await self.broker.stop()
-        await asyncio.to_thread(self.turn.save)
+        with contextlib.suppress(OSError):  # a full disk: the older snapshot stays
+            await asyncio.to_thread(self.turn.save)
         await asyncio.to_thread(self.store.close)
-        self.ledger.dispose()
-        self.console.close()
 
     def _jobs(self) -> Sequence[Job]:
         return (
@@ -195,28 +192,23 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     """A gateway ready to serve: its broker runs, its files are open. Leaving stops all of it.
 
     Raises:
-        ConfigError: `port_in_use`, `broker_missing`, `store_locked`, `bad_ledger_url`, ... with the way out.
+        ConfigError: `port_in_use`, `broker_missing`, `disk_full`, `bad_ledger_url`, ... with the way out.
     """
-    folder = Path(settings.data_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    console = make.listener(settings.web.host, settings.web.port)
-    engine = ledger.connect(settings.ledger_url)
-    await asyncio.to_thread(ledger.migrate, engine)
-    plain = make.mapping(settings.ingest)
-    broker = make.broker(settings, engine, plain)
-    if broker is not None:
-        await broker.start()
-    try:
-        gateway = await asyncio.to_thread(_join, settings, engine, broker, console, plain)
-    except BaseException:
-        console.close()
+    async with AsyncExitStack() as begun:
+        begun.enter_context(make.data_folder(Path(settings.data_dir)))
+        console = make.listener(settings.web.host, settings.web.port)
+        begun.callback(console.close)
+        engine = ledger.connect(settings.ledger_url)
+        begun.callback(engine.dispose)
+        await asyncio.to_thread(ledger.migrate, engine)
+        plain = make.mapping(settings.ingest)
+        broker = make.broker(settings, engine, plain)
         if broker is not None:
-            await broker.stop()
-        raise
-    try:
+            begun.push_async_callback(broker.stop)
+            await broker.start()
+        gateway = await asyncio.to_thread(_join, settings, engine, broker, console, plain)
+        begun.push_async_callback(gateway.stop)
         yield gateway
-    finally:
-        await gateway.stop()
 
 
 def _join(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import secrets
+import shutil
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Mapping as Fields
@@ -32,6 +35,7 @@ from gateway.stores.influx import InfluxStore
 from gateway.stores.retention import Keep
 
 Tell = Callable[[str, str], None]
+LEAST_FREE_BYTES = 100_000_000  # of disk: what broker, ledger and series store take before the first sample, twice over
 
 
 class Server(uvicorn.Server):
@@ -40,6 +44,36 @@ class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals alone."""
+        yield
+
+
+@contextlib.contextmanager
+def data_folder(path: Path) -> Iterator[None]:
+    """The folder of everything that is kept, made if need be, and this process's alone while the block runs.
+
+    Raises:
+        ConfigError: `folder_unwritable`, `disk_full` or `already_running`.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / ".probe"
+        probe.write_bytes(b"-")
+        probe.unlink()
+        free, lock = shutil.disk_usage(path).free, (path / ".lock").open("w")
+    except OSError as exc:
+        if exc.errno != errno.ENOSPC:
+            detail = f"{path}: {exc.strerror}; name a folder that can be written to"
+            raise ConfigError("folder_unwritable", detail) from exc
+        free, lock = 0, None
+    if lock is None or free < LEAST_FREE_BYTES:
+        detail = f"{path}: {free / 1e6:.0f} MB free, {LEAST_FREE_BYTES / 1e6:.0f} are needed; free some, or move it"
+        raise ConfigError("disk_full", detail)
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it, however this process ends
+        except OSError as exc:
+            detail = f"another gateway runs on {path}: stop it, or name another folder"
+            raise ConfigError("already_running", detail) from exc
         yield
 
 

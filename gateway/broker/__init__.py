@@ -3,6 +3,6 @@
 from gateway.broker.admission import Admission, hash_token
 from gateway.broker.config import GATEWAY, BrokerConfig, Tls
 from gateway.broker.nkey import load_seed
-from gateway.broker.server import Broker, binary
+from gateway.broker.server import Broker, binary, end_orphan
 
-__all__ = ["GATEWAY", "Admission", "Broker", "BrokerConfig", "Tls", "binary", "hash_token", "load_seed"]
+__all__ = ["GATEWAY", "Admission", "Broker", "BrokerConfig", "Tls", "binary", "end_orphan", "hash_token", "load_seed"]

@@ -160,7 +160,7 @@ class Broker:
 
     async def _launch(self) -> None:
         self.config.directory.mkdir(parents=True, exist_ok=True)
-        _replace_orphan(self.config)
+        end_orphan(self.config.directory)
         for stale in self.config.directory.glob("*.ports"):
             stale.unlink()
         program = binary()
@@ -261,8 +261,9 @@ async def _quiet(_: Exception) -> None:
     """The supervisor tells of a server that is away; the client needs not."""
 
 
-def _replace_orphan(config: BrokerConfig) -> None:
+def end_orphan(directory: Path) -> None:
     """End a server that a killed gateway left on this very configuration."""
+    config = BrokerConfig(directory=directory)
     try:
         pid = int(config.pid_file.read_text())
         command = subprocess.run(  # noqa: S603

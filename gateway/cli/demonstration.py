@@ -28,6 +28,8 @@ from sqlalchemy import func, select
 from firmware_sim import Owner
 from firmware_sim.demo import demo_fleet
 from gateway.app import Gateway
+from gateway.app.make import data_folder
+from gateway.broker import end_orphan
 from gateway.cli.common import console, now_ms
 from gateway.cli.serve import set_up_logs, until_stopped
 from gateway.config import Settings
@@ -42,7 +44,8 @@ from gateway.services import provision
 SEED = 7
 DAYS = 30
 DAY_MS = 86_400_000
-STOP_S = 3.0
+STOP_S = 2.0  # for devices to say goodbye; of the five seconds in which all is to be gone
+MARK = "this-is-a-demo"  # stands in the folder from the first start on, so that --fresh empties no other
 LOGIN = "demo"
 
 
@@ -61,15 +64,11 @@ async def run(folder: Path, *, fresh: bool, size: int, port: int, mqtt_port: int
     """Run the demo until Ctrl-C.
 
     Raises:
-        ConfigError: `port_in_use`, `folder_not_ours`, and what opening a gateway raises.
+        ConfigError: `port_in_use`, `folder_not_ours`, `demo_unfinished`, `devices_ended`, and what opening a gateway
+            raises.
     """
-    if fresh and folder.exists():
-        if not (folder / "demo.json").exists() and any(folder.iterdir()):
-            raise ConfigError(
-                "folder_not_ours", f"{folder} holds no demo: name another --folder, or remove it yourself"
-            )
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    with data_folder(folder):
+        _claim(folder, fresh=fresh)
     set_up_logs("info", folder / "gateway.log")
     given = {"data_dir": str(folder), "broker": {"port": mqtt_port}, "web": {"port": port}}
     settings = Settings.model_validate(given | {"ingest": {"linger": "0.3s"}})
@@ -77,11 +76,30 @@ async def run(folder: Path, *, fresh: bool, size: int, port: int, mqtt_port: int
 
     async def beside(gateway: Gateway) -> None:
         show = await asyncio.to_thread(_prepare, gateway, folder, size)
-        async with _devices(gateway, show, folder):
-            await _watch(gateway, show)
+        async with _devices(gateway, show, folder) as ended:
+            watched = asyncio.ensure_future(_watch(gateway, show))
+            await asyncio.wait((watched, ended), return_when=asyncio.FIRST_COMPLETED)
+            watched.cancel()
+            if ended.done():
+                told = f"the simulated devices stopped with code {ended.result()}; see {folder / 'devices.log'}"
+                raise ConfigError("devices_ended", told)
+            await watched
 
     await until_stopped(settings, beside)
     console.print("stopped; `make demo` goes on with this data, `make demo ARGS=--fresh` begins anew")
+
+
+def _claim(folder: Path, *, fresh: bool) -> None:
+    """Mark an empty folder as the demo's; with `fresh`, empty it of what earlier runs left, and of nothing else."""
+    names = {path.name for path in folder.iterdir()} - {".lock"}
+    if names and MARK not in names:
+        raise ConfigError("folder_not_ours", f"{folder} holds something else: name another --folder, or empty it")
+    if fresh:
+        end_orphan(folder / "broker")
+        for name in names:
+            path = folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (folder / MARK).touch()
 
 
 def _prepare(gateway: Gateway, folder: Path, size: int) -> Show:
@@ -89,6 +107,8 @@ def _prepare(gateway: Gateway, folder: Path, size: int) -> Show:
     path = folder / "demo.json"
     if path.exists():
         return Show(**json.loads(path.read_text()))
+    if gateway.roster.devices:
+        raise ConfigError("demo_unfinished", "the first start was cut short: begin anew with --fresh")
     password = f"{secrets.randbelow(900_000) + 100_000}-show"
     begun_ms = now_ms()
     show = Show(seed=SEED, devices=size, begun_ms=begun_ms, password=password, credentials={})
@@ -111,8 +131,10 @@ def _prepare(gateway: Gateway, folder: Path, size: int) -> Show:
     for made in provision.add(engine, wanted, now_ms=now_ms()):
         device_id = made.device.device_id
         show.credentials[device_id] = {"user": device_id, "token": made.token, "command_key": made.command_key}
-    path.touch(mode=0o600)
-    path.write_text(json.dumps({name: getattr(show, name) for name in Show.__slots__}))
+    draft = path.with_suffix(".new")
+    draft.touch(mode=0o600)
+    draft.write_text(json.dumps({name: getattr(show, name) for name in Show.__slots__}))
+    draft.replace(path)
     return show
 
 
@@ -132,8 +154,8 @@ def _customers(owners: list[Owner]) -> list[Customer]:
 
 
 @contextlib.asynccontextmanager
-async def _devices(gateway: Gateway, show: Show, folder: Path) -> AsyncIterator[None]:
-    """The simulated devices, in a process of their own, for as long as the block runs."""
+async def _devices(gateway: Gateway, show: Show, folder: Path) -> AsyncIterator[asyncio.Future[int]]:
+    """The simulated devices, in a process of their own, for as long as the block runs; gives its exit code."""
     config = folder / "devices.json"
     config.touch(mode=0o600)
     said = {
@@ -146,16 +168,16 @@ async def _devices(gateway: Gateway, show: Show, folder: Path) -> AsyncIterator[
             sys.executable, "-m", "firmware_sim.demo", "--config", str(config), stdout=log, stderr=log,
             start_new_session=True,
         )  # fmt: skip
+    ended = asyncio.ensure_future(process.wait())
     try:
-        yield
+        yield ended
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
-        try:
-            async with asyncio.timeout(STOP_S):
-                await process.wait()
-        except TimeoutError:
+        await asyncio.wait((ended,), timeout=STOP_S)
+        if not ended.done():
             process.kill()
+            await ended
 
 
 async def _watch(gateway: Gateway, show: Show) -> None:

@@ -67,8 +67,9 @@ async def until_stopped(settings: Settings, beside: Callable[[Gateway], Awaitabl
 
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` asks for
+            loop.add_signal_handler(number, stopped.set)
     async with open_gateway(settings) as gateway:
         tasks = [
             asyncio.create_task(gateway.serve()),
