@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit
 
 from gateway.model import Block, Flags, Floats, Forecast, Integers, Roster
 from gateway.prognosis import trend
@@ -77,10 +77,10 @@ def days_to_limit(line: Floats, limit: float, direction: str) -> Floats:
     span, curve_error = line[:, trend.SPAN], line[:, trend.CURVE_ERROR]
     level_variance, slope_variance, free = _uncertainty(line)
     wander = line[:, trend.WANDER]
-    z = student.ppf(TAIL, free)
+    z = stdtrit(free, TAIL)
     with np.errstate(invalid="ignore", divide="ignore"):
         bends = curve > BENT * curve_error  # towards the limit, ever faster
-        sure = slope > student.ppf(CERTAIN, free) * np.sqrt(slope_variance)
+        sure = slope > stdtrit(free, CERTAIN) * np.sqrt(slope_variance)
         slope = np.where(bends, slope + curve * span / 2.0, slope)
         away = np.where(bends, away - curve * span**2 / 12.0, away)  # a parabola ends that far above its line
         # (away - slope t)^2 = z^2 (level_variance + wander t + slope_variance t^2), a quadratic in t.
@@ -123,7 +123,7 @@ def risk_within(line: Floats, limit: float, direction: str, days: float) -> Floa
     level_variance, slope_variance, free = _uncertainty(line)
     spread = np.sqrt(level_variance + line[:, trend.WANDER] * days + slope_variance * days**2)
     ahead = away - sign * line[:, trend.SLOPE] * days
-    return np.where(away <= 0.0, 1.0, student.sf(ahead / np.maximum(spread, 1e-300), free))
+    return np.where(away <= 0.0, 1.0, stdtr(free, -ahead / np.maximum(spread, 1e-300)))
 
 
 def _bent(away: Floats, slope: Floats, curve: Floats) -> Floats:
@@ -145,10 +145,12 @@ class Forecaster:
         self._dirty = np.empty(0, np.bool_)
         self._line = np.empty((0, trend.FIT))
         self._now_ms = 0
+        self._asked: dict[tuple[int, int], tuple[Floats, Floats]] = {}  # (spec, now_ms) -> what `_ahead` found
 
     def advance(self, block: Block, roster: Roster, now_ms: int) -> None:
         """Take one block in. Late samples count too: they correct the line, and raise nothing by themselves."""
         self._roster, self._now_ms = roster, now_ms
+        self._asked.clear()
         self._grow(roster)
         row = self._row_of[block.series]
         mine = row >= 0
@@ -180,7 +182,10 @@ class Forecaster:
 
     def _fact(self, name: str, spec: ForecastSpec, rows: Integers) -> Floats | None:
         """(rows,) what `name` says of the series of a spec, or None where it is not about that spec."""
-        line, days = self._ahead(spec, rows, self._now_ms)
+        key = (id(spec), self._now_ms)
+        if key not in self._asked:
+            self._asked[key] = self._ahead(spec, rows, self._now_ms)
+        line, days = self._asked[key]
         if name == f"trend.{spec.metric}_per_day":
             return np.asarray(line[:, trend.SLOPE])
         if name == f"forecast.{spec.name}_risk_ratio":

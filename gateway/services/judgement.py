@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.detect.engine import SERIES_DETECTORS, Engine, EngineSettings, Findings
-from gateway.detect.logs import LogState
 from gateway.model import Alert, Block, Device, DeviceId, Episode, Evidence, Forecast, LogLines, Roster
 from gateway.prognosis.forecaster import Forecaster
 from gateway.services.facts import STALE_MS, Facts
@@ -62,12 +61,11 @@ class Judgement:
             else Forecaster(rules.forecasts)
         )
         self.state = RuleState.restore(held["rules"]) if "rules" in held else RuleState()
-        self.logs = LogState.restore(roster, held["logs"]) if "logs" in held else LogState(roster)
-        heads = ("score", "episode", "cohort") if change_rows else ("score", "episode", "cohort", "silent_s")
+        heads = ("score", "episode", "cohort", "log", *(() if change_rows else ("silent_s",)))
         self.facts = Facts(
             roster,
             dict.fromkeys(heads, self.engine.column)
-            | {"forecast": self.forecaster.column, "trend": self.forecaster.column, "log": self.logs.column},
+            | {"forecast": self.forecaster.column, "trend": self.forecaster.column},
             stale_ms=FOREVER_MS if change_rows else STALE_MS,
         )
         self._episodes: dict[str, list[Episode]] = {}
@@ -80,9 +78,7 @@ class Judgement:
         self.roster.follow(self._ahead)
         self.facts.update(block, now_ms)
         findings = self.engine.advance(block, now_ms)
-        spoken = self.logs.advance(block.logs, now_ms)
         self._keep((*findings.opened, *findings.changed, *findings.closed))
-        self._keep((*spoken.opened, *spoken.changed, *spoken.closed))
         self.forecaster.advance(block, self.roster, now_ms)
         types = [device.type for device in self.roster.devices]
         self.state, transitions = evaluate(
@@ -132,7 +128,6 @@ class Judgement:
         return {
             "engine": dict(self.engine.snapshot()),
             "forecaster": dict(self.forecaster.snapshot()),
-            "logs": dict(self.logs.snapshot()),
             "rules": dict(self.state.snapshot()),
             "facts": dict(self.facts.snapshot()),
             "episodes": {"json": _write_episodes(self._episodes)},
