@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from gateway.incidents.view import Fleet, Key, Mute, RuleInfo, View
@@ -23,14 +23,14 @@ def set_mutes(
     firing_on: dict[str, set[str]] = defaultdict(set)
     for incident in incidents.values():
         firing_on[incident.device_id].update(incident.firing if incident.state == "open" else ())
+    by_person = _by_person(incidents, view.mutes, fleet, now_ms)
     room = tickets_per_hour - view.tickets_last_hour
     result = dict(incidents)
     for key, incident in sorted(incidents.items(), key=lambda item: (item[1].opened_ms, item[0])):
         if incident.state != "open":
             continue
-        labels = fleet.labels.get(incident.device_id, {})
         muted = (
-            _by_person(incident, labels, view.mutes, now_ms)
+            by_person.get(incident.incident_id, "")
             or _by_parent(incident)
             or _by_inhibition(incident, rules, firing_on[incident.device_id])
         )
@@ -47,11 +47,25 @@ def set_mutes(
     return result
 
 
-def _by_person(incident: Incident, labels: Mapping[str, str], mutes: tuple[Mute, ...], now_ms: int) -> str:
-    of_incident = {**labels, "device_id": incident.device_id, "cause": incident.cause}
+def _by_person(incidents: Mapping[Key, Incident], mutes: tuple[Mute, ...], fleet: Fleet, now_ms: int) -> dict[str, str]:
+    """The kind of mute by incident id; a parent is muted while all that fires under it is."""
+    lasting = [mute for mute in mutes if mute.from_ms <= now_ms < mute.until_ms]
+    if not lasting:
+        return {}
+    still_open = [incident for incident in incidents.values() if incident.state == "open"]
+    found = {i.incident_id: kind for i in still_open if (kind := _matched(i, fleet, lasting))}
+    children = [i for i in still_open if i.firing and i.parent_id]
+    heard = {i.parent_id for i in children if i.incident_id not in found}
+    parents = {i.parent_id: found[i.incident_id] for i in children if i.parent_id and i.incident_id in found}
+    return found | {parent: kind for parent, kind in parents.items() if parent not in heard}
+
+
+def _matched(incident: Incident, fleet: Fleet, mutes: Sequence[Mute]) -> str:
+    labels = fleet.labels.get(incident.device_id, {})
+    labels = {**labels, "firmware": labels.get("version", ""), "device_id": incident.device_id, "cause": incident.cause}
     for mute in mutes:
-        if mute.from_ms <= now_ms < mute.until_ms and all(
-            (value in incident.rules) if name == "rule" else of_incident.get(name) == value
+        if all(
+            (value in incident.rules) if name == "rule" else labels.get(name) == value
             for name, value in mute.labels.items()
         ):
             return mute.kind

@@ -49,7 +49,7 @@ class Mute:
 class Fleet:
     """Labels of every device, and how many devices share each: what a shared cause is looked for in."""
 
-    labels: Mapping[str, Mapping[str, str]]  # by device id
+    labels: Mapping[str, Mapping[str, str]]  # by device id; `firmware` is told with its model, `version` by itself
     sizes: Mapping[tuple[str, str], int]  # (scope, value) -> devices
 
     @staticmethod
@@ -58,8 +58,10 @@ class Fleet:
         labels: dict[str, Mapping[str, str]] = {}
         for d in devices:
             if not d.revoked:
-                firmware = f"{d.type} {d.model} {d.firmware}"
-                labels[str(d.device_id)] = {"site": d.site, "type": d.type, "firmware": firmware, "fleet": "all"}
+                labels[str(d.device_id)] = {
+                    "site": d.site, "type": d.type, "firmware": f"{d.type} {d.model} {d.firmware}", "fleet": "all",
+                    "version": d.firmware,
+                }  # fmt: skip
         sizes = Counter(item for one in labels.values() for item in one.items())
         return Fleet(labels, sizes)
 

@@ -135,7 +135,8 @@ def test_an_alert_explained_by_another_on_the_device_is_muted_until_that_is_over
 
 
 @pytest.mark.parametrize(
-    "labels", [{"device_id": "d0"}, {"type": "router", "rule": "BatteryLow"}, {"cause": "battery"}]
+    "labels",
+    [{"device_id": "d0"}, {"type": "router", "rule": "BatteryLow"}, {"cause": "battery"}, {"firmware": "1.0"}],
 )
 def test_a_silence_mutes_what_matches_while_it_lasts(labels):
     mute = Mute(kind="silence", labels=labels, from_ms=T0, until_ms=T0 + HOUR)
@@ -169,6 +170,15 @@ def test_devices_of_one_site_that_fall_ill_together_share_a_parent_which_ends_wi
     book.fold(now=T0 + HOUR)
 
     assert book.view.open == ()
+
+
+@pytest.mark.parametrize(("muted", "told"), [(("d0", "d1", "d2", "d3", "d4", "d5"), "maintenance"), (("d0",), "")])
+def test_a_shared_cause_is_muted_while_all_that_fires_under_it_is(muted, told):
+    windows = [Mute(kind="maintenance", labels={"device_id": d}, from_ms=T0, until_ms=T0 + HOUR) for d in muted]
+    book = Book(labels=fleet(10, site="north"), mutes=tuple(windows))
+    book.fold(*(alert(device=f"d{n}") for n in range(6)))
+
+    assert [i.muted for i in book.view.open if i.device_id == ""] == [told]
 
 
 def test_a_few_devices_of_a_large_fleet_are_no_shared_cause():
