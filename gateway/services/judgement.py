@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.detect.engine import SERIES_DETECTORS, Engine, EngineSettings, Findings
-from gateway.model import Alert, Block, Device, DeviceId, Episode, Evidence, Forecast, LogLines, Roster
+from gateway.model import Alert, Block, Device, DeviceId, Episode, Evidence, Floats, Forecast, LogLines, Roster
 from gateway.prognosis.forecaster import Forecaster
 from gateway.services.facts import STALE_MS, Facts
 from rules import RuleSet, RuleState, Transition, evaluate
@@ -64,8 +64,7 @@ class Judgement:
         heads = ("score", "episode", "cohort", "log", *(() if change_rows else ("silent_s",)))
         self.facts = Facts(
             roster,
-            dict.fromkeys(heads, self.engine.column)
-            | {"forecast": self.forecaster.column, "trend": self.forecaster.column},
+            dict.fromkeys(heads, self.engine.column) | {"forecast": self.forecaster.column, "trend": self._trend},
             stale_ms=FOREVER_MS if change_rows else STALE_MS,
         )
         self._episodes: dict[str, list[Episode]] = {}
@@ -109,6 +108,11 @@ class Judgement:
             firmware=device.firmware,
             why=" ".join(dict.fromkeys(_sentence(w) for w in why)),
         )
+
+    def _trend(self, name: str) -> Floats | None:
+        """The slope of a metric: of its forecast's line where there is one, else as drift sees it."""
+        known = self.forecaster.column(name)
+        return self.engine.column(name) if known is None else known
 
     def value_of(self, device: Device) -> _Values:
         """The facts of one device, by name."""
