@@ -14,6 +14,8 @@ import importlib.util
 import resource
 import sys
 import time
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -60,7 +62,8 @@ def run(data_root: Path, *, train_root: Path | None = None, quick: bool = False)
     root = _root(data_root)
     if scorer is None or not (root / "index.csv").exists():
         return []
-    measured, timing = {}, {}
+    measured: dict[str, float] = {}
+    timing: dict[str, float] = {}
     parts: dict[str, tuple[list[Any], Scores]] = {}
     for dataset in ("nab", "skab", "smd", "asd", "jsd2", "smap", "msl"):
         started = time.process_time()
@@ -90,7 +93,7 @@ def score(series: Any) -> dict[str, Floats]:
     t_ms = series.t * 1000
     found = {name: np.zeros(rows) for name in ("state", "event", "alarm")}
     cuts = sorted({*range(0, rows, BLOCK_ROWS), series.n_train, rows})
-    for window, (start, end) in enumerate(zip(cuts[:-1], cuts[1:], strict=True), 1):
+    for window, (start, end) in enumerate(pairwise(cuts), 1):
         if start == series.n_train:
             engine.train(0, numbers, series.X[:start].astype(float), np.zeros(start, np.bool_))
         count = end - start
@@ -147,7 +150,7 @@ def _jsd2(scorer: Any, series: list[Any], scores: Scores) -> dict[str, float]:
     return {"jsd2_fc1": _fc1(scorer, series, scores), "jsd2_recall_day": recall}
 
 
-FIGURES = {
+FIGURES: dict[str, Callable[[Any, list[Any], Scores], dict[str, float]]] = {
     "nab": _nab,
     "skab": _skab,
     "smd": _smd,
@@ -187,7 +190,7 @@ def _mean_ap(scorer: Any, series: list[Any], scores: Scores) -> float:
 
 
 def _unseen(scorer: Any, parts: dict[str, tuple[list[Any], Scores]], elsewhere: dict[str, float]) -> float:
-    """False alarms a day where the threshold was picked on other series: the mean over the sets with a weekly budget."""
+    """False alarms a day where the threshold was picked on other series, mean over the sets with a weekly budget."""
     found = []
     for dataset in ("nab", "smd", "asd", "jsd2"):
         if dataset not in parts:

@@ -7,7 +7,7 @@ size of its lasting deviation, and both again for its change against the last hu
 by rows that it did not learn from, so that members may be averaged.
 
 All numbers of one habit lie in one float32 vector, so that a fleet is a pool of vectors and one compiled loop:
-center (d), unit (d), basis (d, d), inverse variances (3, d), conditions (KEPT, d), changes (KEPT, d), and the grid of
+center (d), unit (d), basis (d, d), inverse variances (4, d), conditions (KEPT, d), changes (KEPT, d), and the grid of
 quantiles with tail (MEMBERS, GRID + 1).
 """
 
@@ -20,13 +20,15 @@ from numpy.typing import NDArray
 from gateway.model import Flags, Floats
 
 KEPT = 64  # conditions and changes kept: 32 to 300 differ by less than .02 in VUS-PR, 2026-11
-MEMBERS = 4
-FAST, SLOW, BASE = 0.2, 0.05, 0.03  # gains of the smoothing per row
+MEMBERS = 6
+NEAR, FAST, SLOW, SLOWEST, CHANGE_NEAR, CHANGE = range(MEMBERS)
+GAINS = (0.2, 0.05, 0.02)  # of the three smoothings, per row; the last is what a change is measured against
 CLIP = 25.0  # units, beyond which a metric adds no more
-NOISE = np.array([0.03, 0.01, 0.01])  # added to the variances of an axis, in units squared: measurement noise
+NOISE = np.array([0.03, 0.03, 0.03, 0.03])  # added to the variances of an axis, in units squared: measurement noise
 FOLLOW, FOLLOW_HOT = 5e-4, 5e-5  # gains at which the habit follows the device, unsuspected and suspected
 SHARES = np.array([0.5, 0.3, 0.2, 0.1, 0.07, 0.05, 0.03, 0.02])  # of training rows over the quantiles kept
 GRID = SHARES.size
+PRIOR_EXCESS, PRIOR_WEIGHT = 0.2, 20.0  # mean excess expected, in last quantiles, and the rows it counts for
 BLOCK = 50  # rows of one stretch; every other stretch calibrates what the ones between taught
 LEAST_ROWS = 200
 
@@ -36,50 +38,64 @@ Pool = NDArray[np.float32]
 @njit(cache=True)
 def size(metrics: int) -> int:
     """Numbers in the vector of a habit over so many metrics."""
-    count: int = 2 * metrics + metrics**2 + 3 * metrics + 2 * KEPT * metrics + MEMBERS * (GRID + 1)
+    count: int = 2 * metrics + metrics**2 + 4 * metrics + 2 * KEPT * metrics + MEMBERS * (GRID + 1)
     return count
 
 
 @njit(cache=True)
-def _travel(row: Floats, motion: Floats, habit: Pool, out: Floats) -> None:
-    """Move the smoothed positions of a device by one row, and write its four raw statistics.
-
-    motion is (4, d): fast, slow and base position on the axes, and the followed center; NaN before the first row.
-    """
+def _place(row: Floats, habit: Pool) -> Floats:
+    """(d,) a row on the principal axes; a metric that is not known stands at its center."""
     d = row.size
-    basis = habit[2 * d : 2 * d + d * d]
-    inverse = habit[2 * d + d * d : 5 * d + d * d]
-    near = habit[5 * d + d * d : 5 * d + d * d + KEPT * d]
-    change = habit[5 * d + d * d + KEPT * d : 5 * d + d * d + 2 * KEPT * d]
     position = np.zeros(d)
     for j in range(d):
         z = (row[j] - habit[j]) / habit[d + j]
-        if np.isnan(z):
-            continue
-        z = min(max(z, -CLIP), CLIP)
-        for k in range(d):
-            position[k] += z * basis[j * d + k]
+        if not np.isnan(z):
+            z = min(max(z, -CLIP), CLIP)
+            for k in range(d):
+                position[k] += z * habit[2 * d + j * d + k]
+    return position
+
+
+@njit(cache=True)
+def _travel(row: Floats, motion: Floats, habit: Pool, out: Floats) -> None:
+    """Move the smoothed positions of a device by one row, and write its raw statistics.
+
+    motion is (4, d): fast, slow and slowest position on the axes, and the followed center; NaN before the first row.
+    """
+    d = row.size
+    at = 2 * d + d * d
+    inverse = habit[at : at + 4 * d]
+    near = habit[at + 4 * d : at + 4 * d + KEPT * d]
+    change = habit[at + 4 * d + KEPT * d : at + 4 * d + 2 * KEPT * d]
+    position = _place(row, habit)
     if np.isnan(motion[0, 0]):
         motion[0], motion[1], motion[2], motion[3] = position, position, position, 0.0
     out[:] = 0.0
+    step, fast = np.empty(d), np.empty(d)
     for k in range(d):
-        motion[0, k] += FAST * (position[k] - motion[0, k])
-        motion[1, k] += SLOW * (position[k] - motion[1, k])
-        motion[2, k] += BASE * (position[k] - motion[2, k])
-        away = motion[1, k] - motion[3, k]
-        out[1] += away * away * inverse[d + k]
-        step = position[k] - motion[2, k]
-        out[3] += step * step * inverse[2 * d + k]
-    best_near, best_change = np.inf, np.inf
+        for g in range(3):
+            motion[g, k] += GAINS[g] * (position[k] - motion[g, k])
+            away = motion[g, k] - motion[3, k]
+            out[FAST + g] += away * away * inverse[g * d + k]
+        step[k] = position[k] - motion[2, k]
+        fast[k] = (motion[0, k] - motion[3, k]) * np.sqrt(inverse[k])
+        out[CHANGE] += step[k] * step[k] * inverse[3 * d + k]
+    out[NEAR], out[CHANGE_NEAR] = _nearest(fast, near), _nearest(step, change)
+    for m in range(MEMBERS):
+        out[m] = np.sqrt(out[m])
+
+
+@njit(cache=True)
+def _nearest(point: Floats, kept: Pool) -> float:
+    """Squared distance to the nearest of the kept points."""
+    best, d = np.inf, point.size
     for c in range(KEPT):
-        total, moved = 0.0, 0.0
+        total = 0.0
         for k in range(d):
-            away = (motion[0, k] - motion[3, k]) * np.sqrt(inverse[k]) - near[c * d + k]
+            away = point[k] - kept[c * d + k]
             total += away * away
-            step = position[k] - motion[2, k] - change[c * d + k]
-            moved += step * step
-        best_near, best_change = min(best_near, total), min(best_change, moved)
-    out[0], out[1], out[2], out[3] = np.sqrt(best_near), np.sqrt(out[1]), np.sqrt(best_change), np.sqrt(out[3])
+        best = min(best, total)
+    return best
 
 
 @njit(cache=True)
@@ -102,10 +118,10 @@ def judge(row: Floats, motion: Floats, habit: Pool, out: Floats) -> None:
     """Rarities of the four members for the next row of a device, -log of a share of training rows each."""
     _travel(row, motion, habit, out)
     d = row.size
-    grids = habit[5 * d + d * d + 2 * KEPT * d :]
+    grids = habit[habit.size - MEMBERS * (GRID + 1) :]
     for m in range(MEMBERS):
         out[m] = _rarity(out[m], grids[m * (GRID + 1) : (m + 1) * (GRID + 1)])
-    hot = out[1] > -np.log(SHARES[GRID - 1])
+    hot = out[SLOW] > -np.log(SHARES[GRID - 1])
     for k in range(d):
         motion[3, k] += (FOLLOW_HOT if hot else FOLLOW) * (motion[1, k] - motion[3, k])
 
@@ -160,12 +176,12 @@ def train(rows: Floats, suspect: Flags, *, seed: int = 0) -> Pool | None:
     scaled = np.nan_to_num(np.clip((rows - center) / unit, -CLIP, CLIP))
     basis = np.linalg.eigh(np.atleast_2d(np.cov(scaled.T)))[1]
     position = scaled @ basis
-    fast, slow = _smoothed(position, FAST), _smoothed(position, SLOW)
-    change = position - _smoothed(position, BASE)
-    inverse = np.stack([1.0 / (v.var(axis=0) + noise) for v, noise in zip((fast, slow, change), NOISE, strict=True)])
+    smooth = [_smoothed(position, gain) for gain in GAINS]
+    change = position - smooth[-1]
+    inverse = np.stack([1.0 / (v.var(axis=0) + noise) for v, noise in zip((*smooth, change), NOISE, strict=True)])
     teach = (np.arange(n) // BLOCK) % 2 == 0
     kept = np.random.default_rng(seed).choice(np.flatnonzero(teach), KEPT, replace=bool(teach.sum() < KEPT))
-    near = fast[kept] * np.sqrt(inverse[0])
+    near = smooth[0][kept] * np.sqrt(inverse[0])
     parts = (center, unit, basis, inverse, near, change[kept], np.zeros((MEMBERS, GRID + 1)))
     habit = np.concatenate([part.ravel() for part in parts]).astype(np.float32)
     stats = _statistics(rows, habit)
@@ -177,5 +193,5 @@ def _grid(stat: Floats) -> Floats:
     """(GRID + 1,) quantiles of a statistic and its mean excess over the last."""
     quantiles = np.quantile(stat, 1.0 - SHARES)
     over = stat[stat > quantiles[-1]] - quantiles[-1]
-    excess = max(float(over.mean()) if over.size else 0.0, 0.02 * abs(quantiles[-1]), 1e-9)
-    return np.append(quantiles, excess)
+    excess = (PRIOR_WEIGHT * PRIOR_EXCESS * quantiles[-1] + over.sum()) / (PRIOR_WEIGHT + over.size)
+    return np.append(quantiles, max(excess, 1e-9))

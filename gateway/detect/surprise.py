@@ -18,16 +18,20 @@ from numba import njit
 from numpy.typing import NDArray
 
 from gateway.detect.detector import Samples, State
+from gateway.detect.habit import CHANGE, CHANGE_NEAR
 from gateway.detect.tail import rarities, tail_init, threshold
 from gateway.model import Floats, Integers
 
 POWER = 4.0  # of the mean over a device's series: of 2, 4, 8 and the maximum the best on ASD, JSD2 and SMD, 2026-11
-SERIES_WEIGHT = 0.6  # of the series against the habit, in logarithms
+SERIES_WEIGHT = 0.65  # of the series against the habit
+VOTE = 0.5  # how much the larger of the two counts beside their mean
 LOCK, LOCK_RISE = 150, 1.5  # rows after an alarm in which only a surprise so many times larger is a new one
 BAR, HALF = 0.85, 400.0  # behind that: the bar in shares of the last alarm, and the rows in which it halves
+HIGHEST_BAR = 1.0  # the bar after an alarm, at most: what passes the threshold after the lock is always an alarm
+BUSY, BUSY_ROWS = 0.05, 2_000.0  # each alarm lowers the next by a twentieth, forgotten over so many rows: the budget
 PRIOR = {"quantile": 3.0, "excess": 0.6}  # of a device's surprise, in units of -log p
 
-RECORD = np.dtype([("bar", np.float32), ("since", np.float32)])
+RECORD = np.dtype([(name, np.float32) for name in ("bar", "since", "busy")])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +87,11 @@ def _thin(device: Integers, event: Floats, memory: NDArray[Any]) -> Floats:
     for i in range(event.size):
         m = memory[device[i]]
         m.since += 1.0
+        m.busy *= 1.0 - 1.0 / BUSY_ROWS
         if event[i] > m.bar * (LOCK_RISE if m.since < LOCK else BAR):
-            alarm[i] = event[i]
-            m.bar, m.since = event[i], 0.0
+            alarm[i] = event[i] / (1.0 + BUSY * m.busy)
+            m.bar, m.since = min(event[i], HIGHEST_BAR), 0.0
+            m.busy += 1.0
         elif m.since >= LOCK:
             m.bar *= fade
     return alarm
@@ -101,15 +107,19 @@ def combine(state: State, rows: Rows, evidence: Floats, members: Floats, interva
         members: (rows, habit.MEMBERS) rarities; NaN where a device has no habit.
         interval_s: (rows,) usual time between rows; NaN where unknown.
 
+    What the series say is weighed by how rare it is for the device; where no habit stands beside it, half by that and
+    half as they say it. Series and habit are combined by a mean in logarithms and a vote, so that either is heard.
+
     Source: geometric means of calibrated scores, between a mean and a vote: C. C. Aggarwal and S. Sathe (2015),
     Theoretical foundations and algorithms for outlier ensembles, SIGKDD Explorations 17, 24-47.
     """
-    own = rarities(rows.device, evidence, state["tail"])
+    rare = rarities(rows.device, evidence, state["tail"])
     limit = threshold(interval_s)
     known = ~np.isnan(members[:, 0])
-    change = np.maximum(members[:, 2], members[:, 3])
-    both = np.expm1(SERIES_WEIGHT * np.log1p(own) + (1.0 - SERIES_WEIGHT) * np.log1p(change))
-    event = np.where(known, both, own) / limit
-    lasting = np.where(known, members.mean(axis=1), own) / limit
+    own = np.log1p(np.where(known, rare, np.sqrt(evidence * rare)))
+    change = np.where(known, np.log1p(np.maximum(members[:, CHANGE_NEAR], members[:, CHANGE])), own)
+    both = (1.0 - VOTE) * (SERIES_WEIGHT * own + (1.0 - SERIES_WEIGHT) * change) + VOTE * np.maximum(own, change)
+    event = np.expm1(both) / limit
+    lasting = np.where(known, np.expm1(np.log1p(members).mean(axis=1)), np.expm1(own)) / limit
     alarm = _thin(rows.device, event, state["alarm"])
     return DeviceScores(device=rows.device, t_ms=rows.t_ms, state=lasting, event=event, alarm=alarm)
