@@ -1,0 +1,214 @@
+"""Failures and time left: one row for each line of the table, by the code that runs live.
+
+Two-fold by device where a root is its own training set; with `train_root`, models learned there are applied to
+`data_root` whole. Scored by the shared scorer (`failure_score.py`, in the shared folder), with one configuration.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import resource
+import time
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.detection.fleets import Fleet, disks, hash_of, hours, machines
+from bench.detection.row import Row
+from bench.detection.runs import time_left
+from gateway.model import Flags, Floats
+from gateway.prognosis import prior, risk
+from gateway.prognosis.calibration import deciles
+
+FOLDS = {"disks": 2, "machines": 5}  # few machines: five-fold, still by machine
+ALERTED = 0.03  # probability below which no alert is handed to the scorer; far below every budget
+Scores = Floats
+
+
+def run(data_root: Path, *, train_root: Path | None = None, quick: bool = False) -> list[Row]:
+    """Every line of the table "Failures and time left" whose data are under `data_root`."""
+    root, train = _failures(data_root), _failures(train_root) if train_root else None
+    rows: list[Row] = []
+    for part in (_disk_rows, _machine_rows, time_left):
+        rows += part(root, train, quick)
+    return rows
+
+
+def cross_risk(fleet: Fleet, components: Sequence[str], *, folds: int, trained_on: Fleet | None = None) -> Floats:
+    """(looks, components) probability of failure, each device judged by models that never saw it."""
+    out = np.zeros((fleet.device.size, len(components)))
+    if trained_on is not None:
+        for c, component in enumerate(components):
+            model = _train(trained_on, component, np.ones(trained_on.device.size, bool))
+            out[:, c] = model.probability(fleet.rows, fleet.names) if model else 0.0
+        return out
+    fold = (hash_of(fleet.device) * folds).astype(int)
+    for c, component in enumerate(components):
+        for k in range(folds):
+            model = _train(fleet, component, fold != k)
+            if model:
+                out[fold == k, c] = model.probability(fleet.rows[fold == k], fleet.names)
+    return out
+
+
+def without_labels(fleet: Fleet, *, chunks: int = 12) -> Scores:
+    """(looks,) prior scores; the tails at any time are those of the fleet's looks before it."""
+    out = np.zeros(fleet.device.size)
+    edges = np.quantile(fleet.at_h, np.linspace(0.0, 1.0, chunks + 1))
+    for first, end in pairwise(edges[1:].tolist()):
+        past, now = fleet.at_h < first, (fleet.at_h >= first) & (fleet.at_h <= end)
+        known = prior.learn(fleet.rows[past], fleet.names)
+        out[now] = known.score(fleet.rows[now], fleet.names)
+    return out
+
+
+def curve(
+    fleet: Fleet, score: Scores, *, least: float, component: Sequence[str] | None = None, match: bool = False
+) -> dict[str, Any]:
+    """The shared scorer's alert curve of one score for each look; `component` names what each look points at."""
+    scorer = _scorer()
+    picked = np.flatnonzero(score >= least)
+    alerts = [
+        (int(fleet.device[i]), float(fleet.at_h[i]), component[i] if component else None, float(score[i]))
+        for i in picked.tolist()
+    ]
+    watched = {device: (start, end) for device, start, end in fleet.exposure}
+    failures = [f for f in fleet.failures if f[0] in watched and watched[f[0]][0] <= f[1] <= watched[f[0]][1]]
+    result: dict[str, Any] = scorer.alert_curve(
+        alerts, failures, fleet.exposure, fleet.horizon_h, fleet.min_lead_h, match_component=match,
+        blackout=fleet.blackout_h, budgets=(0.02, 0.05, 1.0, 2.0),
+    )  # fmt: skip
+    return result
+
+
+def _disk_rows(root: Path, train: Path | None, quick: bool) -> list[Row]:
+    if not (root / "backblaze").is_dir():
+        return []
+    note = _clock()
+    fleet = disks(root / "backblaze", share=0.08 if quick else 1.0)
+    other = disks(train / "backblaze", share=0.08 if quick else 1.0) if train else None
+    p = cross_risk(fleet, ["disk"], folds=FOLDS["disks"], trained_on=other)[:, 0]
+    found = curve(fleet, p, least=max(ALERTED, float(np.quantile(p, 0.95))))
+    bins = deciles(p[fleet.decided()], fleet.left_h()[fleet.decided()] <= fleet.horizon_h)
+    off = bins[:, 1] / bins[:, 0]
+    unlabelled = without_labels(fleet)
+    blind = curve(fleet, unlabelled, least=float(np.quantile(unlabelled, 0.97)))
+    return [
+        note("disks.pr_auc", "disks, trained across disks: PR-AUC", found["pr_auc"], 0.267, 0.36),
+        note("disks.recall_at_02", "the same: recall at .02 false alarms a year", _at(found, 0.02), 0.337, 0.46),
+        note("disks.recall_at_05", "the same: recall at .05", _at(found, 0.05), 0.490, 0.60),
+        note("disks.lead_days", "the same: median lead at .05, days", _lead(found, 0.05) / 24.0, 17.0, 10.0),
+        note("disks.calibration_low", "the same: observed / predicted, lowest decile", float(off.min()), None, 0.8),
+        note("disks.calibration_high", "the same: observed / predicted, highest decile", float(off.max()), None, 1.25),
+        note("disks.blind.pr_auc", "disks, no failure ever seen: PR-AUC", blind["pr_auc"], 0.195, 0.25),
+        note("disks.blind.recall_at_02", "the same: recall at .02", _at(blind, 0.02), 0.292, 0.34),
+        note("disks.blind.recall_at_05", "the same: recall at .05", _at(blind, 0.05), 0.416, 0.46),
+    ]
+
+
+def _machine_rows(root: Path, train: Path | None, quick: bool) -> list[Row]:
+    if not (root / "azure_pdm").is_dir():
+        return []
+    note = _clock()
+    whole = machines(root / "azure_pdm")
+    other = machines(train / "azure_pdm") if train else None
+    fleet = whole.only(hash_of(whole.device) < 0.3) if quick else whole
+    components = sorted({component for _, _, component in whole.failures})
+    logs = fleet.without("metric:")
+    p = cross_risk(logs, components, folds=FOLDS["machines"], trained_on=other and other.without("metric:"))
+    any_of, right, _ = _both(logs, p, components)
+    rows = [
+        note(
+            "machines.logs.pr_auc",
+            "machines, logs and service: PR-AUC any component",
+            any_of["pr_auc"],
+            0.758,
+            0.88,
+        ),
+        note("machines.logs.right_pr_auc", "the same: PR-AUC right component", right["pr_auc"], 0.684, 0.86),
+        note("machines.logs.recall_at_2", "the same: recall at 2 a year", _at(any_of, 2.0), 0.68, 0.85),
+    ]
+    if not (root / "azure_pdm" / "exposure_telemetry.csv.gz").is_file():
+        return rows
+    note = _clock()
+    p = cross_risk(fleet, components, folds=FOLDS["machines"], trained_on=other)
+    measured = _measured(fleet, root / "azure_pdm")
+    part = fleet.only(measured[0], exposure=measured[1])
+    any_of, _, _ = _both(part, p[measured[0]], components)
+    unlabelled = without_labels(part, chunks=30)
+    blind = curve(part, unlabelled, least=float(np.quantile(unlabelled, 0.5)))
+    return [
+        *rows,
+        note("machines.telemetry.pr_auc", "machines, telemetry and logs: PR-AUC", any_of["pr_auc"], 0.833, 0.93),
+        note("machines.telemetry.recall_at_1", "the same: recall at 1 a year", _at(any_of, 1.0), 0.80, 0.92),
+        note("machines.telemetry.lead_h", "the same: median lead at that, hours", _lead(any_of, 1.0), 24.0, 36.0),
+        note("machines.blind.pr_auc", "machines with telemetry, no labels: PR-AUC", blind["pr_auc"], 0.633, 0.80),
+    ]
+
+
+def _both(fleet: Fleet, p: Floats, components: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any], Scores]:
+    """Curves of any component and of the right one."""
+    any_p = 1.0 - np.prod(1.0 - p, axis=1)
+    any_of = curve(fleet, any_p, least=ALERTED, component=[components[c] for c in p.argmax(1)])
+    stacked = fleet.repeated(len(components))
+    named = np.repeat(components, fleet.device.size).tolist()
+    return any_of, curve(stacked, p.T.ravel(), least=ALERTED, component=named, match=True), any_p
+
+
+def _measured(fleet: Fleet, folder: Path) -> tuple[Flags, tuple[tuple[int, float, float], ...]]:
+    """Which looks were while a machine had telemetry, and that exposure."""
+    import pandas as pd  # noqa: PLC0415  (pandas is a development dependency of benchmarks only)
+
+    number = {name: i for i, name in enumerate(pd.read_csv(folder / "machines.csv.gz").device)}
+    table = pd.read_csv(folder / "exposure_telemetry.csv.gz")
+    times = zip(table.device.map(number).tolist(), hours(table.start).tolist(), hours(table.end).tolist(), strict=True)
+    exposure = tuple((d, s, e) for d, s, e in times if (fleet.device == d).any())
+    inside = np.zeros(fleet.device.size, bool)
+    for device, start, end in exposure:
+        inside |= (fleet.device == device) & (fleet.at_h >= start) & (fleet.at_h <= end)
+    return inside, exposure
+
+
+def _train(fleet: Fleet, component: str, chosen: Flags) -> risk.RiskModel | None:
+    left = fleet.left_h(component)
+    chosen = chosen & (fleet.decided() | (left <= fleet.horizon_h))
+    examples = risk.Examples(fleet.rows[chosen], fleet.names, fleet.device[chosen], (left <= fleet.horizon_h)[chosen])
+    return risk.train(examples, component=component)
+
+
+def _at(found: dict[str, Any], budget: float) -> float:
+    return float(found["recall_at_false_alarms_per_device_year"][str(budget)])
+
+
+def _lead(found: dict[str, Any], budget: float) -> float:
+    points = [p for p in found["curve"] if p["fa_per_device_year"] <= budget]
+    return float(max(points, key=lambda p: p["recall"])["lead_median_h"]) if points else float("nan")
+
+
+def _failures(root: Path) -> Path:
+    return root / "failures" if (root / "failures").is_dir() else root
+
+
+def _scorer() -> Any:
+    shared = Path(os.environ.get("BEFOREHAND_SHARED", Path(__file__).parents[3] / "shared"))
+    spec = importlib.util.spec_from_file_location("failure_score", shared / "bench" / "failure_score.py")
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(shared / "bench" / "failure_score.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _clock() -> Callable[..., Row]:
+    """Makes rows that carry the processor seconds since now and the peak memory."""
+    begun = time.process_time()
+
+    def note(key: str, figure: str, ours: float, baseline: float | None, reach: float | None) -> Row:
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+        return Row(f"failures.{key}", figure, float(ours), baseline, None, reach, time.process_time() - begun, memory)
+
+    return note

@@ -1,0 +1,188 @@
+"""Time left to failure, learned from units that have failed, with an interval that holds; silent where it must guess.
+
+    values ─► minus what is normal under the present conditions ─► fading means ─► one health index ─► time left
+
+Time is whatever a unit ages by: cycles, minutes, days of service. Beyond `cap` a healthy unit shows nothing of its end,
+so nothing is said but "more than that". A unit that looks like none of those learned from gets no answer at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from scipy.signal import lfilter
+from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
+from sklearn.linear_model import RidgeCV
+from sklearn.tree import DecisionTreeRegressor
+from threadpoolctl import threadpool_limits
+
+from gateway.model import Floats, Integers
+from gateway.prognosis.calibration import Intervals, conform
+
+HALF_LIVES = (4.0, 12.0, 36.0)
+"""Steps over which noise fades; C-MAPSS sensors need a dozen cycles, and their slopes three dozen."""
+FOLDS = 4  # of whole units, for predictions of units not trained on
+STRANGE = 3.0  # times the largest distance seen in training, in which a unit is like none before
+FEWEST_UNITS = 4  # failed units without which nothing is said
+
+
+@dataclass(frozen=True, slots=True)
+class Lives:
+    """Rows of several units, each unit's rows together and in time order."""
+
+    unit: Integers  # (rows,)
+    age: Floats  # (rows,) of the unit, in its own time
+    value: Floats  # (rows, metrics)
+    condition: Floats  # (rows, conditions) under which they were taken; may have no columns
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLeft:
+    """An answer for each row; NaN where nothing is known."""
+
+    median: Floats
+    low: Floats
+    high: Floats  # inf: "more than `median`"
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLeftModel:
+    """A trained model."""
+
+    cap: float
+    normal: tuple[Any, ...]  # for each metric kept: tree from conditions to its normal value
+    kept: Integers  # (metrics kept,) columns
+    spread: Floats  # (metrics kept,) sd of a healthy unit around normal
+    index: Any  # linear model from fading means to the share of life left
+    learners: tuple[Any, ...]
+    intervals: Intervals
+    widest: float  # distance of the strangest training row
+
+    def predict(self, lives: Lives) -> TimeLeft:
+        """What is left at each row, from that row's past alone."""
+        rows, distance = _rows(self, lives)
+        with threadpool_limits(1):
+            median = np.mean([learner.predict(rows) for learner in self.learners], axis=0).clip(0.0, self.cap)
+        low, high = self.intervals(median)
+        low, high = low.clip(min=0.0), np.where(high >= 0.98 * self.cap, np.inf, high)
+        known = distance <= STRANGE * self.widest
+        return TimeLeft(*(np.where(known, x, np.nan) for x in (median, low, high)))
+
+
+def train(lives: Lives, left: Floats, *, cap: float, seed: int = 0) -> TimeLeftModel | None:
+    """A model from units whose end is known, or None where they are too few.
+
+    Args:
+        lives: rows of failed units, from any time of their lives to any.
+        left: (rows,) time left.
+        cap: beyond which a unit is taken to be healthy (F. O. Heimes 2008 uses 130 cycles, most since then 125).
+        seed: of the forests.
+
+    Sources: F. O. Heimes (2008), Recurrent neural networks for remaining useful life estimation, PHM 2008 (capped
+    target); T. Wang et al. (2008), A similarity-based prognostics approach, PHM 2008 (conditions taken out, linear
+    health index); P. Geurts et al. (2006), Extremely randomized trees; intervals as in `calibration.conform`.
+    """
+    units = np.unique(lives.unit)
+    if units.size < FEWEST_UNITS:
+        return None
+    target = np.minimum(left, cap)
+    fold = np.searchsorted(units, lives.unit) % min(FOLDS, units.size)
+    held_out = np.empty_like(target)
+    for k in np.unique(fold):
+        seen = fold != k
+        part = _fit(_where(lives, seen), target[seen], cap=cap, seed=seed)
+        rows, _ = _rows(part, _where(lives, fold == k))
+        with threadpool_limits(1):
+            held_out[fold == k] = np.mean([learner.predict(rows) for learner in part.learners], axis=0).clip(0.0, cap)
+    intervals = conform(held_out, target, lives.unit.astype(np.float64))
+    model = _fit(lives, target, cap=cap, seed=seed)
+    return TimeLeftModel(
+        cap, model.normal, model.kept, model.spread, model.index, model.learners, intervals, model.widest
+    )
+
+
+def _fit(lives: Lives, target: Floats, *, cap: float, seed: int) -> TimeLeftModel:
+    """Everything but the intervals."""
+    healthy = target >= cap if (target >= cap).sum() > 50 else target >= np.quantile(target, 0.7)
+    kept = np.flatnonzero(lives.value.std(0) > 1e-9 * (1.0 + np.abs(lives.value).mean(0)))
+    condition = _conditions(lives)
+    normal, spread = [], []
+    for c in kept:
+        tree = DecisionTreeRegressor(max_leaf_nodes=12, min_samples_leaf=0.02, random_state=seed)
+        tree.fit(condition[healthy], lives.value[healthy, c])
+        normal.append(tree)
+        spread.append(max(float((lives.value[healthy, c] - tree.predict(condition[healthy])).std()), 1e-9))
+    none = Intervals(np.empty(0), np.zeros(1), np.zeros(1))
+    model = TimeLeftModel(cap, tuple(normal), kept, np.array(spread), None, (), none, np.inf)
+    faded = _faded(model, lives)
+    index = RidgeCV(np.logspace(-1, 4, 6)).fit(faded[:, :, 1], target)
+    model = TimeLeftModel(cap, model.normal, kept, model.spread, index, (), none, np.inf)
+    rows, distance = _rows(model, lives)
+    boosted = HistGradientBoostingRegressor(
+        max_iter=250, learning_rate=0.04, max_leaf_nodes=16, min_samples_leaf=40, l2_regularization=10.0,
+        random_state=seed,
+    )  # fmt: skip
+    forest = ExtraTreesRegressor(120, min_samples_leaf=6, max_features=0.4, random_state=seed, n_jobs=1)
+    with threadpool_limits(1):
+        learners = (boosted.fit(rows, target), forest.fit(rows, target))
+    return TimeLeftModel(cap, model.normal, kept, model.spread, index, learners, none, float(distance.max()))
+
+
+def _rows(model: TimeLeftModel, lives: Lives) -> tuple[Floats, Floats]:
+    """(rows, features) and (rows,) distance from what is normal, in the largest of the slow means."""
+    faded = _faded(model, lives)
+    index = model.index.predict(faded[:, :, 1])
+    health = np.stack([_fade(lives.unit, index[:, None], half)[:, 0] for half in HALF_LIVES], 1)
+    slow = np.stack([health[:, 0] - health[:, 1], health[:, 1] - health[:, 2]], 1)
+    rows = np.column_stack([faded[:, :, 1], faded[:, :, 1] - faded[:, :, 2], health, slow, lives.age])
+    return rows, np.abs(faded[:, :, 2]).max(1)
+
+
+def _faded(model: TimeLeftModel, lives: Lives) -> Floats:
+    """(rows, metrics kept, half-lives) fading means of the values over their normal, in spreads."""
+    condition = _conditions(lives)
+    off = np.stack(
+        [
+            (lives.value[:, c] - tree.predict(condition)) / spread
+            for c, tree, spread in zip(model.kept, model.normal, model.spread, strict=True)
+        ],
+        1,
+    )
+    return np.stack([_fade(lives.unit, off.clip(-20.0, 20.0), half) for half in HALF_LIVES], 2)
+
+
+def _fade(unit: Integers, value: Floats, half: float) -> Floats:
+    """(rows, columns) fading means within each unit; the first rows weigh alike until there are enough."""
+    keep = 0.5 ** (1.0 / half)
+    out = np.empty_like(value)
+    edges = np.flatnonzero(np.r_[True, unit[1:] != unit[:-1], True])
+    for first, end in pairwise(edges.tolist()):
+        weight = lfilter([1.0], [1.0, -keep], np.ones(end - first))
+        out[first:end] = lfilter([1.0], [1.0, -keep], value[first:end], axis=0) / weight[:, None]
+    return out
+
+
+def _conditions(lives: Lives) -> Floats:
+    return lives.condition if lives.condition.shape[1] else np.zeros((lives.unit.size, 1))
+
+
+def _where(lives: Lives, chosen: Any) -> Lives:
+    return Lives(lives.unit[chosen], lives.age[chosen], lives.value[chosen], lives.condition[chosen])
+
+
+def over_own_start(unit: Integers, value: Floats, *, rows: int) -> Floats:
+    """(rows, metrics) natural logarithm of each value over the mean of its unit's first `rows`, as known at that row.
+
+    For quantities whose healthy level differs from unit to unit, as vibration does from bearing to bearing.
+    """
+    out = np.empty_like(value)
+    edges = np.flatnonzero(np.r_[True, unit[1:] != unit[:-1], True])
+    for first, end in pairwise(edges.tolist()):
+        mine = value[first:end]
+        count = np.minimum(np.arange(1, end - first + 1), rows)
+        start = np.cumsum(mine, axis=0)[count - 1] / count[:, None]
+        out[first:end] = np.log(np.maximum(mine, 1e-12) / np.maximum(start, 1e-12))
+    return out
