@@ -14,16 +14,20 @@ from gateway.model import Floats, Integers
 
 DAY_S = 86_400.0
 FAST_S, SLOW_S = 1.0 * DAY_S, 14.0 * DAY_S  # the fast mean spans a daily cycle, the slow one a fortnight
+LONGEST_S = 10.0 * SLOW_S  # what is older makes no difference
 BUCKET_S = 3_600.0  # CUSUM steps are hourly means: sampling faster adds no evidence about a drift of days
 SLACK = 0.5  # scales: Page's k for a shift of one scale
 WARMUP = 48  # hours
+YOUNG = 24.0  # hours until spreads are known well enough to bound anything by them
+CLIP = 3.0  # scales by which an hour may pull the mean of a fortnight: a fault must not become the norm
 MEMORY = 336.0  # hours: the spread of hourly means over a fortnight
-CAP = 1e3  # scales: a drift that is corrected is forgotten in CAP / SLACK hours at the latest
+CAP = 1e3  # scales
+BACK = 0.9  # share of a CUSUM that is kept an hour once the mean of a day is back: forgotten in two days
 
 RECORD = np.dtype(
     [
-        *((name, np.float64) for name in ("fast", "slow", "span_s", "bucket_s", "bucket_sum")),
-        *((name, np.float32) for name in ("bucket_n", "scale", "buckets", "up", "down", "held")),
+        *((name, np.float64) for name in ("fast", "slow", "bucket_sum")),
+        *((name, np.float32) for name in ("span_s", "bucket_s", "bucket_n", "scale", "buckets", "up", "down", "held")),
     ]
 )
 
@@ -37,14 +41,20 @@ def init(count: int) -> State:
 def _close_bucket(m: Any) -> None:
     """Take one hourly mean into the CUSUMs of a series."""
     away = m.bucket_sum / m.bucket_n - m.slow
+    lasted = min(m.bucket_s, 2.0 * BUCKET_S)
     m.bucket_s = m.bucket_sum = m.bucket_n = 0.0
     m.buckets += 1.0
     spread = max(m.scale, 1e-3 * abs(m.slow), 1e-12)
-    bound = 4.0 * spread if m.buckets > 24.0 else np.inf
+    bound = 4.0 * spread if m.buckets > YOUNG else np.inf
     m.scale += (min(1.2533 * abs(away), bound) - m.scale) / min(m.buckets, MEMORY)
+    if m.buckets >= YOUNG:
+        m.slow += min(max(away, -CLIP * spread), CLIP * spread) * lasted / min(m.span_s, SLOW_S)
     if m.buckets > WARMUP:
         m.up = min(max(0.0, m.up + away / spread - SLACK), CAP)
         m.down = min(max(0.0, m.down - away / spread - SLACK), CAP)
+        if abs(m.fast - m.slow) < SLACK * spread:
+            m.up *= BACK
+            m.down *= BACK
         m.held = np.log1p(max(m.up, m.down))
 
 
@@ -56,9 +66,10 @@ def _drift(series: Integers, value: Floats, gap_s: Floats, memory: NDArray[Any])
         gap = gap_s[i]
         if gap >= 0.0:
             step = min(gap, BUCKET_S)  # a gap is no evidence that the value stayed
-            m.span_s += step
+            m.span_s = min(m.span_s + step, LONGEST_S)
             m.fast += (x - m.fast) * step / min(m.span_s + step, FAST_S)
-            m.slow += (x - m.slow) * step / min(m.span_s + step, SLOW_S)
+            if m.buckets < YOUNG:
+                m.slow += (x - m.slow) * step / min(m.span_s + step, SLOW_S)
             m.bucket_s += gap
         else:
             m.fast = m.slow = x
@@ -88,10 +99,15 @@ def per_day(state: State) -> Floats:
     """
     m = state["drift"]
     span = m["span_s"]
-    memory = np.minimum(span, SLOW_S) / 2.0
-    slow_lag = np.where(span >= 2.0 * SLOW_S, SLOW_S, memory)
-    lag_days = np.maximum(slow_lag - np.minimum(memory, FAST_S), 0.5 * DAY_S) / DAY_S
+    lag_days = np.maximum(_lag(span, SLOW_S) - _lag(span, FAST_S), 0.5 * DAY_S) / DAY_S
     return np.where(span >= 2.0 * DAY_S, (m["fast"] - m["slow"]) / lag_days, np.nan)
+
+
+def _lag(span_s: Floats, memory_s: float) -> Floats:
+    """(series,) by how many seconds a mean lags on a ramp: half the span while it grows, then towards its memory."""
+    beyond = np.maximum(span_s - memory_s, 0.0)
+    lag: Floats = np.minimum(span_s, memory_s) / 2.0 + memory_s / 2.0 * -np.expm1(-beyond / memory_s)
+    return lag
 
 
 def daily_mean(state: State) -> Floats:

@@ -239,9 +239,6 @@ class Engine:
         relative, tidal = self._relative_scores()
         for table, turned in turns:
             by_series = table.startswith("series.") and not table.startswith("series.silence")
-            if table.startswith("series.") and LEVEL in self.settings.detectors:
-                new = turned.row[turned.opened]
-                self._tables[table]["episodes"]["expected"][new] = self._tables["series.level"]["level"]["mean"][new]
             for k, row in enumerate(turned.row.tolist()):
                 muted = by_series and turned.opened[k] and tidal[row] and relative[row] < 1.0
                 if not muted:

@@ -38,7 +38,7 @@ class Turns:
 RECORD = np.dtype(
     [
         *(("since_ms", np.int64), ("hot_ms", np.int64), ("open", np.bool_)),
-        *((name, np.float32) for name in ("peak", "told", "expected")),
+        *((name, np.float32) for name in ("peak", "told")),
     ]
 )
 TURN = np.dtype([("kind", np.int8), ("onset_ms", np.int64), ("at_ms", np.int64), ("peak", np.float32)])
@@ -47,7 +47,7 @@ TURN = np.dtype([("kind", np.int8), ("onset_ms", np.int64), ("at_ms", np.int64),
 def init(count: int) -> State:
     """No episodes."""
     episodes = np.zeros(count, RECORD)
-    episodes["since_ms"], episodes["expected"] = -1, np.nan
+    episodes["since_ms"] = -1
     return {"episodes": episodes}
 
 

@@ -17,7 +17,7 @@ LEAST, MOST = 256.0, 20_000.0  # samples that the memory spans, whatever the int
 CLIP = 3.0  # scales by which one sample may pull the level (Huber's psi)
 WARMUP = 24
 
-RECORD = np.dtype([("mean", np.float64), ("scale", np.float64), ("count", np.float64)])
+RECORD = np.dtype([("mean", np.float64), ("scale", np.float64), ("count", np.float32)])
 
 
 def init(count: int) -> State:

@@ -1,0 +1,136 @@
+"""What others are known not to see, or to alarm about: one case each."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gateway.detect.engine import Engine
+from gateway.model import Episode
+from tests.unit.detect.fleet import START_MS, block, fleet
+
+HOUR_MS = 3_600_000
+DAY = 48  # half hours
+
+
+def play(engine: Engine, given: np.ndarray, *, size: int = DAY) -> list[Episode]:
+    """Half-hourly samples of (series, samples), a day a block; every episode that opened."""
+    found: list[Episode] = []
+    for k in range(0, given.shape[1], size):
+        start_ms = START_MS + k * HOUR_MS // 2
+        part = block(given[:, k : k + size], window=k + 1, start_ms=start_ms, interval_ms=HOUR_MS // 2)
+        found += engine.advance(part, start_ms + size * HOUR_MS // 2).opened
+    return found
+
+
+def noise(series: int, days: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(series, days * DAY))
+
+
+def test_a_sunday_without_its_weekly_rest_is_seen_though_its_level_is_every_days() -> None:
+    day = np.arange(8 * 7 * DAY) // DAY
+    load = np.where(day % 7 == 6, 20.0, 60.0) + noise(1, 8 * 7)[0]
+    load[day == 55] = 60.0 + noise(1, 1, seed=1)[0]  # the last day is a Sunday at work
+
+    found = play(Engine(fleet(1, ("load",))), load[None, :])
+
+    last = [e for e in found if e.onset_ms >= START_MS + 55 * 24 * HOUR_MS - HOUR_MS]
+    assert any(e.detector == "rhythm" for e in last)
+
+
+def test_a_weekly_rest_is_no_anomaly_once_it_is_known() -> None:
+    day = np.arange(8 * 7 * DAY) // DAY
+    load = np.where(day % 7 == 6, 55.0, 60.0) + noise(1, 8 * 7)[0]
+
+    found = play(Engine(fleet(1, ("load",))), load[None, :])
+
+    assert len([e for e in found if e.onset_ms > START_MS + 3 * 7 * 24 * HOUR_MS]) <= 2
+
+
+def test_a_drift_over_three_weeks_is_told_as_a_drift() -> None:
+    given = 50.0 + noise(1, 45)
+    given[0, 21 * DAY :] += np.linspace(0.0, 6.0, 24 * DAY)  # a quarter of the noise a day
+
+    found = play(Engine(fleet(1, ("pressure",))), given)
+
+    drift = [e for e in found if e.detector == "drift"]
+    assert drift
+    assert drift[0].onset_ms < START_MS + 33 * 24 * HOUR_MS
+
+
+def test_missing_data_is_told_and_what_follows_a_gap_is_judged_as_before() -> None:
+    given = 50.0 + noise(2, 20)
+    given[:, 10 * DAY : 13 * DAY] = np.nan
+
+    found = play(Engine(fleet(1)), given, size=12)
+
+    assert [e.metric for e in found if e.detector == "silence"] == [""]
+    behind_ms = START_MS + 13 * 24 * HOUR_MS
+    assert not [
+        e for e in found if e.metric and behind_ms - 4 * 24 * HOUR_MS < e.onset_ms < behind_ms + 4 * 24 * HOUR_MS
+    ]
+
+
+def test_a_level_fault_lasts_as_long_as_it_lasts() -> None:
+    given = 50.0 + noise(1, 24)
+    given[0, 14 * DAY : 16 * DAY] += 15.0
+    engine = Engine(fleet(1, ("temperature",)))
+    play(engine, given[:, : 14 * DAY])
+    first = DAY * 14
+
+    lasting = []
+    for k in range(first, given.shape[1], 6):
+        start_ms = START_MS + k * HOUR_MS // 2
+        part = block(given[:, k : k + 6], start_ms=start_ms, interval_ms=HOUR_MS // 2)
+        engine.advance(part, start_ms + 5 * HOUR_MS // 2)
+        lasting.append(engine.column("episode.temperature_s")[0] > 0)
+
+    assert all(lasting[1:12])  # a day and a half of two
+    assert not lasting[-1]
+
+
+def test_a_fault_present_since_birth_stands_out_of_its_cohort() -> None:
+    given = 50.0 + noise(60, 6)
+    given[2 * 11] += 25.0
+    engine = Engine(fleet(30))
+    play(engine, given)
+
+    standing = engine.column("cohort.score")
+
+    assert standing[11] >= 1.0
+    assert (np.delete(standing, 11) < 1.0).all()
+
+
+def test_a_cohort_that_shifts_at_once_alarms_nobody() -> None:
+    given = 50.0 + noise(20, 20)
+    given[:, 15 * DAY :] += 30.0
+    engine = Engine(fleet(20, ("outside_celsius",)))
+    play(engine, given[:, : 15 * DAY])
+
+    found = play_from(engine, given, 15 * DAY)
+
+    assert not [e for e in found if e.metric]
+    assert np.nanmax(engine.column("score.outside_celsius")) < 1.0
+    assert np.nanmax(engine.column("cohort.score")) < 1.0
+
+
+def test_one_device_that_shifts_while_its_cohort_stays_does_alarm() -> None:
+    given = 50.0 + noise(20, 20)
+    given[7, 15 * DAY :] += 30.0
+    engine = Engine(fleet(20, ("outside_celsius",)))
+    play(engine, given[:, : 15 * DAY])
+
+    found = play_from(engine, given, 15 * DAY)
+
+    level = [e for e in found if e.detector == "level"]
+    assert level[0].device_id == "d7"
+    assert max(level, key=lambda e: e.peak).device_id == "d7"
+    assert len(level) <= 4  # 100 days of series: two false alarms are promised
+
+
+def play_from(engine: Engine, given: np.ndarray, first: int) -> list[Episode]:
+    found: list[Episode] = []
+    for k in range(first, given.shape[1], 6):
+        start_ms = START_MS + k * HOUR_MS // 2
+        part = block(given[:, k : k + 6], start_ms=start_ms, interval_ms=HOUR_MS // 2)
+        found += engine.advance(part, start_ms + 5 * HOUR_MS // 2).opened
+    return found

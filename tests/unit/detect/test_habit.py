@@ -1,0 +1,128 @@
+"""Habits of devices: what they see, how they are replaced, and that company changes nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gateway.detect import habit
+from gateway.detect.cohort import learn
+from gateway.detect.engine import Engine
+from gateway.detect.habits import Habits
+from tests.unit.detect.fleet import START_MS, block, fleet
+
+STEP_MS = 300_000
+
+
+def rows(count: int, seed: int = 0) -> np.ndarray:
+    """Three metrics of one device, the third the sum of the others and some noise."""
+    rng = np.random.default_rng(seed)
+    load = np.cumsum(rng.normal(size=count)) * 0.1
+    heat = 20.0 + rng.normal(size=count)
+    return np.stack([load, heat, load + heat + 0.05 * rng.normal(size=count)], axis=1)
+
+
+def clean(count: int) -> np.ndarray:
+    return np.zeros(count, np.bool_)
+
+
+def state_of(engine: Engine, given: np.ndarray) -> np.ndarray:
+    return engine.advance(block(given.T), START_MS + given.shape[0] * STEP_MS).rows.state
+
+
+def test_a_broken_relation_is_seen_though_every_metric_is_in_its_range() -> None:
+    given = rows(2_000)
+    engine = Engine(fleet(1, ("load", "heat", "sum")))
+    engine.train(0, np.arange(3), given[:1_500], clean(1_500))
+    given[1_800:, 2] = given[1_800:, 2].mean()
+
+    state = state_of(engine, given[1_500:])
+
+    assert state[:250].max() < 0.5
+    assert np.median(state[350:]) > 2.0 * state[:250].max()
+
+
+def test_too_few_rows_teach_nothing_and_a_device_without_habit_is_judged_by_its_series() -> None:
+    engine = Engine(fleet(1, ("load", "heat", "sum")))
+
+    verdict = engine.train(0, np.arange(3), rows(100), clean(100))
+
+    assert (verdict.adopted, verdict.reason, verdict.version) == (False, "too_few_rows", 0)
+    assert np.isfinite(state_of(engine, rows(50))).all()
+
+
+def test_suspected_rows_are_not_learned() -> None:
+    given = rows(2_000)
+    sick = given.copy()
+    sick[500:1_000] += 50.0
+    suspect = np.zeros(2_000, np.bool_)
+    suspect[500:1_000] = True
+
+    one, two = habit.train(sick, suspect), habit.train(given[~suspect], clean(1_500))
+
+    assert one is not None
+    np.testing.assert_array_equal(one, two)
+
+
+def test_a_challenger_that_has_learned_a_fault_is_refused_and_the_champion_stays() -> None:
+    given, habits = rows(2_000), Habits()
+    assert habits.train(0, np.arange(3), given, clean(2_000)).adopted
+    blunt = rows(2_000, seed=0)
+    blunt[:1_500:2] *= 40.0  # half of what it learns from is absurd; what it is tested on is not
+
+    verdict = habits.train(0, np.arange(3), blunt, clean(2_000))
+
+    assert (verdict.adopted, verdict.version) == (False, 1)
+    assert verdict.reason == "blinder"
+
+
+def test_a_better_habit_replaces_the_former_and_can_be_rolled_back() -> None:
+    habits = Habits()
+    habits.train(0, np.arange(3), rows(600), clean(600))
+    first = habits.champion[0][2].copy()
+
+    assert habits.train(0, np.arange(3), rows(3_000), clean(3_000)).version == 2
+    assert habits.roll_back(0) == 1
+
+    np.testing.assert_array_equal(habits.champion[0][2], first)
+    assert habits.roll_back(0) == 0
+
+
+def test_habits_of_others_change_no_score() -> None:
+    given = rows(1_000)
+    alone = Engine(fleet(1, ("load", "heat", "sum")))
+    alone.train(0, np.arange(3), given, clean(1_000))
+    among = Engine(fleet(2, ("load", "heat", "sum")))
+    among.train(0, np.arange(3), given, clean(1_000))
+    among.train(1, np.arange(3, 6), rows(1_000, seed=4), clean(1_000))
+    both = np.concatenate([given, rows(1_000, seed=5)], axis=1)
+
+    one = state_of(alone, given)
+    found = among.advance(block(both.T), START_MS + 1_000 * STEP_MS).rows
+
+    np.testing.assert_array_equal(found.state[found.device == 0], one)
+
+
+def test_a_standing_does_not_depend_on_the_other_rows_of_the_call() -> None:
+    level = np.random.default_rng(0).normal(50.0, 1.0, size=(60, 4))
+    baseline = learn(level, np.arange(4))
+    assert baseline is not None
+    assert baseline.model is not None
+
+    together = baseline.score(np.concatenate([level, np.full((30, 4), 500.0)]))[:60]
+    one_by_one = np.concatenate([baseline.score(level[k : k + 1]) for k in range(60)])
+
+    np.testing.assert_allclose(together, one_by_one, rtol=1e-12)
+
+
+@pytest.mark.parametrize("metrics", [2, 5, 38])
+def test_a_metric_that_is_missing_counts_as_usual(metrics: int) -> None:
+    given = np.random.default_rng(1).normal(size=(800, metrics))
+    vector = habit.train(given, clean(800))
+    assert vector is not None
+    motion, out = np.full((4, metrics), np.nan), np.zeros(habit.MEMBERS)
+
+    habit.judge(np.full(metrics, np.nan), motion, vector, out)
+
+    assert np.isfinite(out).all()
+    assert out[habit.SLOW] < -np.log(habit.SHARES[-1])
