@@ -17,7 +17,7 @@ import numpy as np
 from sqlalchemy import Engine, insert
 
 from gateway.incidents import AlertChange, TicketEvent, TurnOutcome, derive
-from gateway.ledger import access, casebook, people, registry
+from gateway.ledger import access, casebook, mutes, people, registry, setting
 from gateway.ledger.access import User
 from gateway.ledger.database import connect, migrate, writing
 from gateway.ledger.outbox import message_row
@@ -46,6 +46,7 @@ from gateway.services.inbound import Inbound
 from gateway.services.replies import Replies
 from gateway.stores.duckdb import DuckDbStore
 from gateway.web import Hub, Part, WebDeps
+from tests.web_devices import answering
 from tests.web_fleet import LINES, METRICS, PEOPLE, TYPES, cases
 
 DAY, HOUR, MINUTE = 86_400_000, 3_600_000, 60_000
@@ -86,6 +87,7 @@ def fill(engine: Engine, store: SeriesStore, *, now_ms: int, devices: int = 36) 
     registry.save_new_series(engine, roster, from_series=0, from_metric=0)
     _cases(engine, now_ms)
     _house(engine, now_ms)
+    _mutes(engine, now_ms)
     return roster
 
 
@@ -102,6 +104,7 @@ def _device(number: int) -> NewDevice:
         firmware=firmwares[number % 4 == 0],
         customer_id=CustomerId(f"cus-{owner + 1:03d}"),
         zone=PEOPLE[owner][3],
+        command_key=f"{number:064x}",
         site=("Front door", "Hallway", "Cellar", "Garden")[number % 4],
     )
 
@@ -382,6 +385,28 @@ def _house(engine: Engine, now_ms: int) -> None:
         connection.execute(insert(dead_letters), letters)
 
 
+def _mutes(engine: Engine, now_ms: int) -> None:
+    known: tuple[tuple[str, dict[str, str], float, float, str, str], ...] = (
+        ("silence", {"device_id": "pump-1003", "cause": "refrigerant"}, -3, 21, "ben", "The fitter comes tomorrow"),
+        ("maintenance", {"site": "Cellar", "type": "wifi_router"}, 30, 34, "ada", "Fibre is laid anew in block C"),
+        ("silence", {"firmware": "1.9.0", "rule": "RefrigerantLeak"}, -60, -12, "ada", "1.9.0 reads too high"),
+    )
+    for kind, labels, begins, ends, author, reason in known:
+        mutes.add_mute(
+            engine, kind, labels, from_ms=now_ms + int(begins * HOUR), until_ms=now_ms + int(ends * HOUR),
+            author=author, reason=reason, now_ms=now_ms + int(begins * HOUR),
+        )  # type: ignore[arg-type]  # fmt: skip
+    said = {"sample_every": "10s", "flush_every": "60s", "sensors": ["battery", "wifi", "temperature"],
+            "log_level": "info", "log_lines_per_minute": 60}  # fmt: skip
+    wanted = {"sample_every": "30s", "log_lines_per_minute": 500_000}
+    refused = {"log_lines_per_minute": "expected an integer from 1 to 100000"}
+    registry.set_desired(engine, "lock-1001", {"version": 3, "settings": wanted})
+    reported = {"version": 3, "settings": said | {"sample_every": "30s"}, "refused": refused}
+    registry.record_reported(engine, "lock-1001", reported)
+    registry.record_reported(engine, "router-1002", {"version": 0, "settings": said, "refused": {}})
+    setting.write(engine, "channel_down.twilio", "refused", author="dispatch", now_ms=now_ms - 40 * MINUTE)
+
+
 def deps_for(
     engine: Engine, store: SeriesStore, roster: Roster, *, now_ms: int | None = None, **changes: object
 ) -> WebDeps:
@@ -430,6 +455,9 @@ def deps_for(
         now_ms=clock,
         replies=Replies(inbound=Inbound(engine=engine, texts=load_texts(), now_ms=clock)),
         parts=lambda: parts,
+        downlink=answering(engine, now_ms=clock),
+        resume=lambda channel: setting.forget(engine, f"channel_down.{channel}"),
+        rules={case.rule: case.cause for case in cases(clock())},
     )
     return replace(base, **changes)  # type: ignore[arg-type]
 

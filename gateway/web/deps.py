@@ -14,6 +14,7 @@ from gateway.config import WebSettings
 from gateway.model import Episode, Forecast, Roster
 from gateway.ports import SeriesStore
 from gateway.selfwatch import Watch
+from gateway.services.downlink import Order
 from gateway.web.hub import Hub
 from gateway.web.throttle import Throttle
 
@@ -46,6 +47,26 @@ class Replies(Protocol):
 
     def twilio_status(self, url: str, params: Mapping[str, str], signature: str) -> None:
         """Twilio tells what became of a message. Raises Refused `bad_signature`."""
+        ...
+
+
+class Downlink(Protocol):
+    """Speaks to devices; `services.downlink` does it."""
+
+    async def command(self, device_id: str, name: str, args: dict[str, object] | None = None, *, actor: str) -> Order:
+        """Sign and send a command. Raises NotFound `device`, Refused `no_command_key`, TryLater `broker_away`."""
+        ...
+
+    async def desire(self, device_id: str, settings: dict[str, object], *, actor: str) -> int:
+        """Keep and send desired settings; their version. Raises NotFound `device`, TryLater `broker_away`."""
+        ...
+
+    def order(self, device_id: str, command_id: str) -> Order:
+        """A command that was sent. Raises NotFound `command`."""
+        ...
+
+    def recent(self, device_id: str) -> Sequence[Order]:
+        """Commands of a device, newest first."""
         ...
 
 
@@ -96,6 +117,9 @@ class WebDeps:
     parts: Callable[[], Sequence[Part]] = no_parts
     episodes: Callable[[str], Sequence[Episode]] = no_episodes  # of one device, open and recent
     forecasts: Callable[[str], Sequence[Forecast]] = no_forecasts  # of one device, as they stand
+    downlink: Downlink | None = None  # None: no device can be reached from here
+    resume: Callable[[str], None] | None = None  # sends through a channel again that was down, by its name
+    rules: Mapping[str, str] = field(default_factory=dict)  # causes by rule, for silences; empty: any is taken
     phones: bool = True  # whether the console plays the customers' phones (no Twilio configured)
     throttle: Throttle = field(default_factory=Throttle)
     memo: Memo = field(default_factory=Memo)

@@ -21,7 +21,7 @@ BEAT_S = 15.0  # a comment that keeps proxies from closing a quiet stream (their
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something changed: `kind` is `ticket`, `incident`, `message`, `device` or `system`."""
+    """Something changed: `kind` is `ticket`, `incident`, `message`, `device`, `silence` or `system`."""
 
     id: str
     kind: str

@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from gateway.ledger import views, workspace
 from gateway.ledger.database import reading
+from gateway.web import health
 from gateway.web.deps import Deps, WebDeps
 
 router = APIRouter(tags=["operation"])
@@ -51,7 +52,7 @@ def _counters(deps: WebDeps) -> Iterator[Metric]:
             family.add_metric([reason] if labels else [], count)
         yield family
     problems = GaugeMetricFamily("beforehand_problems", "Problems of the gateway itself that wait for a person.")
-    problems.add_metric([], len(deps.watch.problems))
+    problems.add_metric([], len(health.problems(deps)))
     yield problems
 
 

@@ -23,6 +23,22 @@ HEALTH_WORD = {"critical": "Critical", "warning": "Warning", "offline": "Offline
 STATUS_LOOK = {"new": "accent", "open": "warn", "waiting": "", "solved": "ok", "closed": ""}
 PRIORITY_LOOK = {"urgent": "bad", "high": "warn", "normal": "", "low": ""}
 SEVERITY_LOOK = {"critical": "bad", "warning": "warn", "info": "accent", "error": "bad", "debug": ""}
+ORDER_LOOK = {
+    "done": "ok",
+    "failed": "bad",
+    "refused": "bad",
+    "no_answer": "warn",
+    "waiting": "accent",
+    "started": "accent",
+}
+SETTING_LOOK = {"applied": "ok", "waiting": "accent", "refused": "bad", "own": "", "unknown": ""}
+SETTING_WORD = {
+    "applied": "As wanted", "waiting": "Waits for the device", "refused": "Refused in part", "own": "The device's own",
+    "unknown": "Not reported",
+}  # fmt: skip
+LABEL_WORD = {
+    "device_id": "Device", "site": "Place", "type": "Type", "firmware": "Firmware", "rule": "Rule", "cause": "Cause",
+}  # fmt: skip
 MESSAGE_LOOK = {"delivered": "ok", "failed": "bad", "undelivered": "bad", "unknown": "warn", "held": "warn"}
 
 
@@ -48,7 +64,7 @@ def environment() -> Environment:
     env.filters |= {
         "title_of": words.title, "amount": words.amount, "number": words.number, "stamp": words.stamp,
         "span": words.span, "initials": initials, "mask": mask, "plain": words.plain, "word": word, "clock": clock,
-        "day": words.day,
+        "day": words.day, "share": words.share,
     }  # fmt: skip
     env.globals |= {
         "asset": lambda name: f"/static/{name}?v={versions[name]}",
@@ -61,6 +77,10 @@ def environment() -> Environment:
         "PRIORITY_LOOK": PRIORITY_LOOK,
         "SEVERITY_LOOK": SEVERITY_LOOK,
         "MESSAGE_LOOK": MESSAGE_LOOK,
+        "ORDER_LOOK": ORDER_LOOK,
+        "SETTING_LOOK": SETTING_LOOK,
+        "SETTING_WORD": SETTING_WORD,
+        "LABEL_WORD": LABEL_WORD,
     }
     return env
 
@@ -120,6 +140,7 @@ def render(request: Request, name: str, /, status: int = 200, **context: object)
         "theme": theme if theme in ("light", "dark") else "",
         "who": None,
         "counts": {},
+        "problems": (),
         "status": status,
     }
     response = templates.TemplateResponse(request, name, {**shared, **context}, status_code=status)

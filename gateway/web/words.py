@@ -141,19 +141,44 @@ def forecast_sentence(forecast: Forecast, now_ms: int) -> str:
     if forecast.median_ms is not None:
         goal = "its limit" if forecast.limit is None else amount(forecast.limit, metric)
         parts.append(_capital(f"{what} reaches {goal} {_when(forecast.median_ms, now_ms)}"))
-    if forecast.low_ms is not None and forecast.high_ms is not None:
-        first, last = day(forecast.low_ms), day(forecast.high_ms)
-        if first == last:
-            first, last = f"{moment(forecast.low_ms):%H:%M}", f"{moment(forecast.high_ms):%H:%M} UTC"
-        parts.append(f"9 times in 10 between {first} and {last}")
-    if forecast.risk_ratio is not None:
-        within = f" within {span(forecast.horizon_ms)}" if forecast.horizon_ms else ""
-        parts.append(f"{min(99.0, forecast.risk_ratio * 100):.0f} of 100 devices in this state fail{within}")
-    return "; ".join(parts) + "." if parts else ""
+    if forecast.low_ms is not None and forecast.high_ms is not None and forecast.high_ms > now_ms:
+        parts.append(_interval(forecast.low_ms, forecast.high_ms, now_ms))
+    sentences = ["; ".join(parts), "" if forecast.risk_ratio is None else _risk(forecast, what, forecast.risk_ratio)]
+    return " ".join(f"{sentence}." for sentence in sentences if sentence)
 
 
-def _when(ms: float, now_ms: int) -> str:
-    return f"in about {span(ms - now_ms)} ({day(int(ms))})" if ms > now_ms else "now"
+def share(ratio: float) -> str:
+    """A probability in per cent, never certain: `31`, `99` for all above, `under 1` for all below."""
+    return "under 1" if ratio < 0.01 else f"{min(99.0, ratio * 100):.0f}"
+
+
+def _risk(forecast: Forecast, what: str, ratio: float) -> str:
+    """What a probability is of: of reaching a limit, or, learned from devices that failed, of failing."""
+    within = f" within {span(forecast.horizon_ms)}" if forecast.horizon_ms else ""
+    if forecast.limit is None:
+        return f"{_capital(share(ratio))} of 100 devices in this state fail{within}"
+    if forecast.median_ms is None:
+        return f"{_capital(what)} reaches its limit{within} with {share(ratio)} % probability"
+    return f"It reaches its limit{within} with {share(ratio)} % probability"
+
+
+def _interval(low_ms: int, high_ms: int, now_ms: int) -> str:
+    if day(low_ms) != day(high_ms):
+        return f"9 times in 10 between {day(low_ms)} and {day(high_ms)}"
+    return f"9 times in 10 between {_clock(max(low_ms, now_ms))} and {_clock(high_ms)} UTC"
+
+
+def _when(ms: int, now_ms: int) -> str:
+    if ms <= now_ms:
+        return "now"
+    at = day(ms) if ms - now_ms >= 36 * HOUR_MS else f"{_clock(ms)} UTC"
+    if at != day(ms) and day(ms) != day(now_ms):
+        at = f"{day(ms)} {at}"
+    return f"in about {span(ms - now_ms)} ({at})"
+
+
+def _clock(ms: int) -> str:
+    return f"{moment(ms):%H:%M}"
 
 
 def _capital(text: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.web.api import casework, fleet, people, series
+from gateway.web.api import casework, fleet, people, remote, series, silences
 
-ROUTERS = tuple(module.router for module in (fleet, series, casework, people))
+ROUTERS = tuple(module.router for module in (fleet, series, remote, casework, silences, people))
 
 __all__ = ["ROUTERS"]

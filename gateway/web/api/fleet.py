@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from gateway.ledger import views, workspace
 from gateway.ledger.database import reading
 from gateway.ledger.views import FleetFilter
+from gateway.web import health
 from gateway.web.api.form import (
     ERRORS,
     DeviceOut,
@@ -21,11 +22,12 @@ from gateway.web.api.form import (
     Me,
     Offset,
     PartOut,
+    ProblemOut,
     SystemOut,
     list_of,
 )
 from gateway.web.deps import Deps
-from gateway.web.session import Viewer
+from gateway.web.session import Admin, Viewer
 
 router = APIRouter(prefix="/api/v1", responses=ERRORS)
 Text = Annotated[str, Query(max_length=200, description="Looked for anywhere in names and ids.")]
@@ -109,6 +111,15 @@ def system(deps: Deps, who: Viewer) -> SystemOut:
         gauges=dict(deps.watch.gauges),
         counts=dict(counts),
         parts=[PartOut.of(part) for part in deps.parts()],
-        problems=sorted(deps.watch.problems),
+        problems=[ProblemOut.of(problem) for problem in health.problems(deps)],
         outbox=outbox,
     )
+
+
+@router.post(
+    "/system/channels/{channel}/resume", tags=["operation"], summary="Send through a channel again", status_code=204
+)
+def resume(deps: Deps, who: Admin, channel: str) -> Response:
+    """After a person has put right what took it down; `not_found` for a channel that is not down."""
+    health.resume(deps, who, channel)
+    return Response(status_code=204)

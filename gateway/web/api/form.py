@@ -312,11 +312,19 @@ class PartOut(Form):
     detail: str
 
 
+class ProblemOut(Form):
+    """Something about the gateway itself that waits for a person."""
+
+    code: str = Field(description="`channel_down.<channel>`, or what the gateway noticed.")
+    sentence: str = Field(description="What it is, and the way out.")
+    since_ms: int
+
+
 class SystemOut(BaseModel):
     """Whether the gateway keeps up."""
 
     gauges: dict[str, float]
     counts: dict[str, dict[str, int]] = Field(description="Counter, then reason (may be empty), since the start.")
     parts: list[PartOut]
-    problems: list[str] = Field(description="Codes of what waits for a person.")
+    problems: list[ProblemOut] = Field(description="What waits for a person.")
     outbox: dict[str, int] = Field(description="Messages by state.")

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from gateway.web.pages import access, audit, customers, device, fleet, incidents, menu, phones, system, tickets
-
-ROUTERS = tuple(
-    module.router for module in (menu, fleet, device, incidents, tickets, customers, phones, system, access, audit)
+from gateway.web.pages import (
+    access,
+    audit,
+    customers,
+    device,
+    fleet,
+    incidents,
+    menu,
+    phones,
+    remote,
+    silences,
+    system,
+    tickets,
 )
+
+PAGES = (menu, fleet, device, remote, incidents, tickets, silences, customers, phones, system, access, audit)
+ROUTERS = tuple(module.router for module in PAGES)
 
 __all__ = ["ROUTERS"]

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
+from edge.wire import SEVERITIES
 from gateway.ledger import views, workspace
 from gateway.ledger.database import reading
-from gateway.web import insight, words
+from gateway.services.downlink import Order
+from gateway.web import insight, remote, silence, words
 from gateway.web.deps import Deps, WebDeps
 from gateway.web.pages.page import Word, show
 from gateway.web.session import Viewer
@@ -19,6 +21,7 @@ router = APIRouter(prefix="/devices", include_in_schema=False)
 SPANS = {"6h": 6 * HOUR_MS, "1d": DAY_MS, "7d": 7 * DAY_MS, "30d": 30 * DAY_MS, "90d": 90 * DAY_MS}
 MAX_CHARTS = 8
 LOG_LINES = 200
+SHOWN_ORDERS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +69,15 @@ def device(
         forecasts=forecasts, metrics=names, charts=wanted[:MAX_CHARTS], toggled=lambda name: _toggled(wanted, name),
         readings=_readings(deps, found.number, names, going_on), span=span if span in SPANS else "7d", spans=SPANS,
         from_ms=now_ms - length, to_ms=now_ms, suspects=going_on,
-        log=[(t, level, text) for t, level, _, text in log],
+        log=[(t, level, text) for t, level, _, text in log], muted=silence.over_device(deps, found),
+        settings=remote.settings_of(found), orders=_orders(deps, device_id, now_ms), log_levels=SEVERITIES,
     )  # fmt: skip
+
+
+def _orders(deps: WebDeps, device_id: str, now_ms: int) -> list[tuple[Order, str, str]]:
+    """(command, state, sentence) of the newest commands; empty where no device can be reached."""
+    recent = deps.downlink.recent(device_id) if deps.downlink else ()
+    return [(o, remote.state_of(o, now_ms), remote.told(o, now_ms)) for o in recent[:SHOWN_ORDERS]]
 
 
 def _first_charts(names: list[str], first: list[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
+from gateway.incidents import SELF
 from gateway.ledger import views
 from gateway.ledger.database import reading
 from gateway.web.deps import Deps
@@ -50,4 +51,16 @@ def incident(request: Request, deps: Deps, who: Viewer, incident_id: str) -> Res
         found = views.incident(connection, incident_id)
         alerts = views.incident_alerts(connection, incident_id)
         children = views.children(connection, incident_id)
-    return show(request, deps, who, "incident.html", incident=found, alerts=alerts, children=children)
+    return show(
+        request, deps, who, "incident.html", incident=found, alerts=alerts, children=children,
+        to_mute=_labels(found.device_id, found.cause),
+    )  # fmt: skip
+
+
+def _labels(device_id: str, cause: str) -> dict[str, str]:
+    """What a silence of this incident says; a shared cause reads `battery site=north`. Empty: it cannot be muted."""
+    if device_id:
+        return {} if device_id == SELF else {"device_id": device_id, "cause": cause}
+    name, _, shared = cause.partition(" ")
+    scope, _, value = shared.partition("=")
+    return {"cause": name} | ({"site": value} if scope == "site" else {})

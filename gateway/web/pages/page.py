@@ -10,6 +10,7 @@ from fastapi.responses import RedirectResponse
 
 from gateway.ledger import views, workspace
 from gateway.ledger.database import reading
+from gateway.web import health
 from gateway.web.deps import WebDeps
 from gateway.web.render import render
 from gateway.web.session import Who
@@ -22,20 +23,18 @@ Word = Annotated[str, Query(max_length=200)]
 
 def show(request: Request, deps: WebDeps, who: Who, name: str, /, status: int = 200, **context: object) -> Response:
     """A page inside the frame."""
-    shared = {"who": who, "counts": menu_counts(deps, who), "phones": deps.phones}
+    problems = health.problems(deps)
+    counts = menu_counts(deps, who) | {"system": len(problems)}
+    shared = {"who": who, "counts": counts, "phones": deps.phones, "problems": problems}
     return render(request, name, status, **shared, **context)
 
 
 def menu_counts(deps: WebDeps, who: Who) -> dict[str, int]:
-    """The numbers in the menu: open critical incidents, open tickets, problems of the gateway."""
+    """Numbers in the menu: open critical incidents and open tickets."""
     with reading(deps.engine) as connection:
         incidents = views.incident_counts(connection)
         queues = workspace.queue_counts(connection, who.login)
-    return {
-        "incidents": incidents.get(("open", "critical"), 0),
-        "tickets": queues["open"],
-        "system": len(deps.watch.problems),
-    }
+    return {"incidents": incidents.get(("open", "critical"), 0), "tickets": queues["open"]}
 
 
 def back(address: str) -> Response:

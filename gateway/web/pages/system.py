@@ -6,10 +6,10 @@ from fastapi import APIRouter, Request, Response
 
 from gateway.ledger import workspace
 from gateway.ledger.database import reading
-from gateway.web import words
+from gateway.web import health, words
 from gateway.web.deps import Deps
-from gateway.web.pages.page import show
-from gateway.web.session import Viewer
+from gateway.web.pages.page import back, show
+from gateway.web.session import Admin, Viewer
 
 router = APIRouter(prefix="/system", include_in_schema=False)
 
@@ -29,10 +29,17 @@ def system(request: Request, deps: Deps, who: Viewer) -> Response:
     ]
     return show(
         request, deps, who, "system.html", gauges=gauges, parts=deps.parts(), jobs=jobs, outbox=outbox, held=held,
-        dead=dead, problems=list(deps.watch.problems.values()),
+        dead=dead, channel_of=health.channel_of,
         totals=[(name, count) for (name, reason), count in counts if not reason],
         reasons=[(name, reason, count) for (name, reason), count in counts if reason],
     )  # fmt: skip
+
+
+@router.post("/channels/{channel}/resume")
+def resume(deps: Deps, who: Admin, channel: str) -> Response:
+    """Send through a channel again that was down."""
+    health.resume(deps, who, channel)
+    return back("/system")
 
 
 def _gauge(name: str, value: float, now_ms: int) -> str:

@@ -41,7 +41,7 @@
   };
   const listen = () => {
     const source = new EventSource("/events");
-    for (const kind of ["ticket", "incident", "message", "device", "system", "resync"]) {
+    for (const kind of ["ticket", "incident", "message", "device", "silence", "system", "resync"]) {
       source.addEventListener(kind, () => changed(kind));
     }
     source.onopen = () => { root.dataset.live = "on"; };
@@ -110,8 +110,15 @@
     }
   });
 
+  /* Local times in forms go with the zone they are local to. */
+  const zones = () => {
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+    for (const box of document.querySelectorAll("[data-zone]")) if (box instanceof HTMLInputElement) box.value = zone; else box.textContent = zone;
+  };
+
   document.addEventListener("DOMContentLoaded", () => {
     tick();
+    zones();
     toBottom();
     reachable();
     for (const log of document.querySelectorAll(".log")) log.scrollTop = log.scrollHeight;

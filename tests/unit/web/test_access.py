@@ -28,17 +28,25 @@ LEAST_ROLE: dict[tuple[str, str], str] = {
     ("GET", "/menu"): "viewer",
     ("GET", "/"): "viewer",
     ("GET", "/devices/{device_id}"): "viewer",
+    ("POST", "/devices/{device_id}/commands"): "agent",
+    ("GET", "/devices/{device_id}/commands/{command_id}"): "agent",
+    ("GET", "/devices/{device_id}/commands/{command_id}/answer"): "agent",
+    ("POST", "/devices/{device_id}/desired"): "agent",
     ("GET", "/incidents"): "viewer",
     ("GET", "/incidents/{incident_id}"): "viewer",
     ("GET", "/tickets"): "viewer",
     ("GET", "/tickets/{number}"): "viewer",
     ("POST", "/tickets/{number}/change"): "agent",
     ("POST", "/tickets/{number}/say"): "agent",
+    ("GET", "/silences"): "viewer",
+    ("POST", "/silences"): "agent",
+    ("POST", "/silences/{mute_id}/end"): "agent",
     ("GET", "/customers"): "viewer",
     ("GET", "/customers/{customer_id}"): "viewer",
     ("GET", "/phones"): "viewer",
     ("POST", "/phones/{contact_id}"): "agent",
     ("GET", "/system"): "viewer",
+    ("POST", "/system/channels/{channel}/resume"): "admin",
     ("GET", "/access"): "admin",
     ("POST", "/access/users"): "admin",
     ("POST", "/access/tokens"): "admin",
@@ -52,9 +60,17 @@ LEAST_ROLE: dict[tuple[str, str], str] = {
     ("GET", "/api/v1/devices/{device_id}/series"): "viewer",
     ("GET", "/api/v1/devices/{device_id}/timeline"): "viewer",
     ("GET", "/api/v1/devices/{device_id}/logs"): "viewer",
+    ("POST", "/api/v1/devices/{device_id}/commands"): "agent",
+    ("GET", "/api/v1/devices/{device_id}/commands/{command_id}"): "agent",
+    ("GET", "/api/v1/devices/{device_id}/desired"): "viewer",
+    ("PUT", "/api/v1/devices/{device_id}/desired"): "agent",
     ("GET", "/api/v1/incidents"): "viewer",
     ("GET", "/api/v1/incidents/{incident_id}"): "viewer",
     ("GET", "/api/v1/system"): "viewer",
+    ("POST", "/api/v1/system/channels/{channel}/resume"): "admin",
+    ("GET", "/api/v1/silences"): "viewer",
+    ("POST", "/api/v1/silences"): "agent",
+    ("DELETE", "/api/v1/silences/{mute_id}"): "agent",
     ("GET", "/api/v1/tickets"): "viewer",
     ("GET", "/api/v1/tickets/{number}"): "viewer",
     ("PATCH", "/api/v1/tickets/{number}"): "agent",
@@ -68,6 +84,8 @@ GUARDED = sorted((m, path, role) for (m, path), role in LEAST_ROLE.items() if ro
 BODIES = {
     "/api/v1/tickets/{number}/comments": {"text": "x"},
     "/api/v1/tickets/{number}/replies": {"contact_id": "nobody", "text": "x"},
+    "/api/v1/devices/{device_id}/commands": {"name": "ping"},
+    "/api/v1/silences": {"labels": {"device_id": "none"}, "until_ms": 2**52, "reason": "x"},
 }
 
 
@@ -106,7 +124,7 @@ def test_a_route_is_open_to_its_roles_alone(site: Site, method: str, path: str, 
 def test_a_post_by_cookie_without_the_csrf_token_is_refused(site: Site, path: str, token: str) -> None:
     client = site.client("admin")
     if path.startswith("/api/"):
-        answer = client.post(address(path), json=BODIES[path], headers={"X-CSRF-Token": token.encode()})
+        answer = client.post(address(path), json=BODIES.get(path, {}), headers={"X-CSRF-Token": token.encode()})
     else:
         form = {"csrf": token, "text": "x", "name": "x", "login": "x", "role": "viewer", "password": "long enough"}
         answer = client.post(address(path), data=form)

@@ -121,7 +121,8 @@ def test_system_health_is_told_by_name_and_reason(site: Site) -> None:
     told = get(site, "/system")
 
     assert told["counts"]["batches_refused"]["clock_off"] == 14
-    assert told["problems"] == ["backup_failed"]
+    assert [problem["code"] for problem in told["problems"]] == ["channel_down.twilio", "backup_failed"]
+    assert "refuses our account" in told["problems"][0]["sentence"]
 
 
 def test_tickets_by_queue_add_up(site: Site) -> None:

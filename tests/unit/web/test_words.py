@@ -57,21 +57,51 @@ def test_moments_are_told_from_now() -> None:
     assert local_time(NOW_MS, "Mars/Olympus") == ""
 
 
-def test_a_forecast_says_limit_time_and_interval() -> None:
-    forecast = Forecast(
-        device_id=DeviceId("d"), name="battery", metric="battery_health_ratio", limit=0.55, made_ms=NOW_MS,
-        median_ms=NOW_MS + 6 * DAY_MS, low_ms=NOW_MS + 4 * DAY_MS, high_ms=NOW_MS + 9 * DAY_MS,
-    )  # fmt: skip
-
-    assert forecast_sentence(forecast, NOW_MS) == (
-        "Battery health reaches 55 % in about 6 days (31 Jul); 9 times in 10 between 29 Jul and 3 Aug."
-    )
+def forecast(**more: object) -> Forecast:
+    named = {"device_id": DeviceId("d"), "name": "battery", "made_ms": NOW_MS}
+    return Forecast(**(named | more))  # type: ignore[arg-type]
 
 
-def test_a_risk_is_told_as_devices_out_of_a_hundred() -> None:
-    risk = Forecast(device_id=DeviceId("d"), name="failure", made_ms=NOW_MS, risk_ratio=0.31, horizon_ms=30 * DAY_MS)
+LIMIT = {"metric": "battery_health_ratio", "limit": 0.55}
+MINUTE_MS = 60_000
 
-    assert forecast_sentence(risk, NOW_MS) == "31 of 100 devices in this state fail within 30 days."
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        (
+            LIMIT | {"median_ms": NOW_MS + 6 * DAY_MS, "low_ms": NOW_MS + 4 * DAY_MS, "high_ms": NOW_MS + 9 * DAY_MS},
+            "Battery health reaches 55 % in about 6 days (31 Jul); 9 times in 10 between 29 Jul and 3 Aug.",
+        ),
+        (
+            LIMIT
+            | {
+                "median_ms": NOW_MS + 34 * MINUTE_MS, "low_ms": NOW_MS - 5, "high_ms": NOW_MS + 75 * MINUTE_MS,
+                "risk_ratio": 1.0, "horizon_ms": 30 * DAY_MS,
+            },
+            "Battery health reaches 55 % in about 34 min (17:54 UTC); 9 times in 10 between 17:20 and 18:35 UTC. "
+            "It reaches its limit within 30 days with 99 % probability.",
+        ),
+        (
+            LIMIT | {"median_ms": NOW_MS + 20 * 60 * MINUTE_MS},
+            "Battery health reaches 55 % in about 20 h (26 Jul 13:20 UTC).",
+        ),
+        (
+            LIMIT | {"median_ms": NOW_MS - 1, "low_ms": NOW_MS - 9, "high_ms": NOW_MS - 1},
+            "Battery health reaches 55 % now.",
+        ),
+        (
+            LIMIT | {"risk_ratio": 0.004, "horizon_ms": 30 * DAY_MS},
+            "Battery health reaches its limit within 30 days with under 1 % probability.",
+        ),
+        ({"risk_ratio": 0.31, "horizon_ms": 30 * DAY_MS}, "31 of 100 devices in this state fail within 30 days."),
+        ({}, ""),
+    ],
+)  # fmt: skip
+def test_a_forecast_says_limit_time_interval_and_what_its_probability_is_of(
+    said: dict[str, object], sentence: str
+) -> None:
+    assert forecast_sentence(forecast(**said), NOW_MS) == sentence
 
 
 async def first(hub: Hub, count: int, last_id: str | None = None, *, then: int = 0) -> list[str]:
