@@ -232,7 +232,9 @@ def _join(
         settings=settings, ledger=engine, roster=roster, store=store, watch=watch, hub=hub, broker=broker,
         source=source, turn=turn, console=console,
         dispatch=Dispatch(engine=engine, channels={"sms": channel}, now_ms=now_ms),
-        downlink=Downlink(ledger=engine, source=source, now_ms=now_ms, folder=folder / "diagnostics"),
+        downlink=Downlink(
+            ledger=engine, source=source, now_ms=now_ms, folder=folder / "diagnostics", tell=hub.publish
+        ),
     )  # fmt: skip
     gateway.receiver = Receiver(
         source=source, store=store, roster=roster, now_ms=now_ms, pace=make.pace(settings.ingest),
@@ -245,6 +247,8 @@ def _join(
         engine=engine, store=store, roster=roster, hub=hub, watch=watch, now_ms=now_ms, settings=settings.web,
         replies=Replies(inbound=inbound, signed=make.signature_check(settings.outreach)), parts=gateway.parts,
         episodes=judgement.episodes, forecasts=judgement.forecasts, phones=settings.outreach.channel == "console",
+        downlink=gateway.downlink, resume=gateway.dispatch.resume,
+        rules={rule.alert: rule.cause for rule in ruleset.rules},
     )  # fmt: skip
     gateway.web = make.Server(
         uvicorn.Config(create_app(deps), log_config=None, lifespan="off", access_log=False, timeout_graceful_shutdown=1)
