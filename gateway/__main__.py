@@ -27,7 +27,9 @@ def main() -> None:
     try:
         app()
     except GatewayError as exc:
-        Console(stderr=True, highlight=False).print(f"[bold red]{exc.code}[/]: {exc.detail or 'see the log'}")
+        Console(stderr=True, highlight=False).print(
+            f"[bold red]{exc.code}[/]: {exc.detail or 'see the log'}", soft_wrap=True
+        )
         sys.exit(2)
 
 

@@ -85,7 +85,13 @@ async def run(folder: Path, *, fresh: bool, size: int, port: int, mqtt_port: int
                 raise ConfigError("devices_ended", told)
             await watched
 
-    await until_stopped(settings, beside)
+    try:
+        await until_stopped(settings, beside)
+    except ConfigError as exc:
+        if exc.code != "port_in_use":
+            raise
+        way_out = exc.detail.replace("set web.port", "say --port 0").replace("set broker.port", "say --mqtt-port 0")
+        raise ConfigError(exc.code, way_out) from exc
     console.print("stopped; `make demo` goes on with this data, `make demo ARGS=--fresh` begins anew")
 
 
@@ -185,7 +191,7 @@ async def _watch(gateway: Gateway, show: Show) -> None:
     if not console.is_terminal:
         while True:
             counted = await asyncio.to_thread(_count, gateway)
-            console.print(_line(gateway, show, counted))
+            console.print(_line(gateway, show, counted), soft_wrap=True)
             await asyncio.sleep(10)
     with Live(console=console, refresh_per_second=4, transient=False) as live:
         while True:
