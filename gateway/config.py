@@ -94,12 +94,8 @@ class LedgerSettings(_Section):
 class DetectSettings(_Section):
     """Detection and prognosis."""
 
-    false_alarms_per_week: float = Field(
-        1.0, gt=0, description="Episodes a week that chance may open in a device; thresholds are calibrated to it."
-    )
-    silent_after: str = Field("15m", description="A device unheard for this long, beyond its own rhythm, is silent.")
     snapshot_every: str = Field("5m", description="How often the state of detectors is written to disk.")
-    train_at: str = Field("3h", description="How often cohort models are trained again.")
+    train_every: str = Field("3h", description="How often cohort models are trained again.")
 
 
 class RulesSettings(_Section):
@@ -107,7 +103,6 @@ class RulesSettings(_Section):
 
     paths: tuple[str, ...] = Field((), description="Folders or files of your own rules, beside the library.")
     library: bool = Field(True, description="Whether the library that comes with Beforehand is loaded.")
-    evaluate_every: str = Field("1s", description="Shortest time between two evaluations of all rules.")
 
 
 class OutreachSettings(_Section):
@@ -115,7 +110,6 @@ class OutreachSettings(_Section):
 
     channel: Literal["console", "twilio"] = Field("console", description="`twilio`, or `console` (the phones page).")
     sender_name: str = Field("Beforehand", description="Who the message says it comes from.")
-    daily_cap: int = Field(3, ge=1, le=50, description="Messages a contact gets in 24 hours at most.")
     twilio_account_sid: str = Field("", description="Twilio account SID.")
     twilio_auth_token: SecretStr = Field(SecretStr(""), description="Twilio auth token; environment or file only.")
     twilio_messaging_service_sid: str = Field("", description="Twilio Messaging Service SID (preferred).")

@@ -133,6 +133,7 @@ class Gateway:
         return (
             Job(name="retention", every_s=RETAIN_S, run=self._retain),
             Job(name="snapshot", every_s=duration_s(self.settings.detect.snapshot_every), run=self._save),
+            Job(name="training", every_s=duration_s(self.settings.detect.train_every), run=self._train),
         )
 
     def _retain(self, at_ms: int) -> str:
@@ -143,6 +144,9 @@ class Gateway:
         window = self.turn.save()
         self.store.settle(window)
         return f"window {window}" if window else "a turn waits for the ledger"
+
+    def _train(self, _at_ms: int) -> str:
+        return f"cohorts of {self.turn.train():,} devices"
 
     def parts(self) -> Sequence[Part]:
         """The parts of the gateway, for the page of system health."""

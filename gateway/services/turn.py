@@ -131,6 +131,12 @@ class Turn:
             snapshot.save(self._folder, self.window, self.judgement.snapshot())
             return self.window
 
+    def train(self) -> int:
+        """Train the cohorts' models on what the fleet does now; how many devices they speak of."""
+        with self._lock:
+            self.judgement.engine.train_cohorts()
+            return len(self.judgement.roster.devices)
+
     def stop(self) -> None:
         """Let `resume` end at the next block; what it has not reached waits for the next start."""
         self._stopping.set()
