@@ -44,6 +44,7 @@ class ModeScore:
     right_cause: int  # of those found, with a ticket that names a right cause
     median_lead_hours: float | None
     shortest_lead_hours: float | None
+    lead_hours: tuple[float, ...] = ()  # of every occasion found, ascending; what several reports are merged from
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,7 @@ def _mode_score(mode: str, due: Sequence[_Occasion]) -> ModeScore:
         right_cause=sum(any(ticket.cause in causes for ticket in held.tickets) for held in found),
         median_lead_hours=round(float(np.median(leads)), 2) if leads else None,
         shortest_lead_hours=round(min(leads), 2) if leads else None,
+        lead_hours=tuple(sorted(round(lead, 2) for lead in leads)),
     )
 
 
