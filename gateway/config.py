@@ -197,7 +197,7 @@ def _held(tree: Mapping[str, object], key: str) -> object:
 
 def _check_durations(settings: Settings) -> None:
     for key, default, _, _ in fields():
-        if isinstance(default, str) and re.fullmatch(r"\d+[smhd]", default):
+        if isinstance(default, str) and re.fullmatch(r"[\d.]+[smhd]", default):
             section, _, leaf = key.rpartition(".")
             try:
                 duration_s(str(getattr(getattr(settings, section), leaf)))
