@@ -27,7 +27,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -131,12 +131,12 @@ async def run(spec: Spec) -> Result:
 async def _drive(gateway: Gateway, measured: Measured, spec: Spec, tokens: Path) -> Result:
     await _load(gateway, replace(spec, batches=spec.devices, faults=0, first_seq=1 << 40), tokens)  # compiles kernels
     await _turned(gateway, measured, spec.devices)
-    warm, used_s = measured.turned, measured.cpu_s()
-    account = await _load(gateway, spec, tokens)
+    warm, used_s = measured.turned, [(0.0, 0.0)]
+    account = await _load(gateway, spec, tokens, connected=lambda: used_s.append(measured.cpu_s()))
     confirmed = int(account["confirmed"])
     await _turned(gateway, measured, spec.devices + confirmed)
     took_s = (measured.done_ms - int(account["began_ms"])) / 1000
-    used = [(after - before) / took_s for before, after in zip(used_s, measured.cpu_s(), strict=True)]
+    used = [(after - before) / took_s for before, after in zip(used_s[-1], measured.cpu_s(), strict=True)]
     stored = _stored(gateway, spec)
     delays = [
         (measured.incident_ms[f"d{int(n):06d}"] - at) / 1000
@@ -163,15 +163,18 @@ def _stored(gateway: Gateway, spec: Spec) -> int:
     )
 
 
-async def _load(gateway: Gateway, spec: Spec, tokens: Path) -> Result:
+async def _load(gateway: Gateway, spec: Spec, tokens: Path, *, connected: Callable[[], None] = lambda: None) -> Result:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bench.load", str(gateway.mqtt_port), str(tokens), json.dumps(asdict(spec)),
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    out, _ = await process.communicate()
-    if process.returncode:
+    assert process.stdout is not None
+    await process.stdout.readline()
+    connected()
+    out = await process.stdout.read()
+    if await process.wait():
         raise RuntimeError("the load generator failed")
-    account: Result = json.loads(out.splitlines()[-1])
+    account: Result = json.loads(out)
     return account
 
 

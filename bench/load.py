@@ -20,7 +20,7 @@ import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from edge.wire import METRICS, digits_of, rounded
+from edge.wire import DOWN, METRICS, digits_of, rounded
 
 KEEPALIVE_S = 600
 TICK_S = 0.02
@@ -49,6 +49,7 @@ class Spec:
     batches: int  # of the whole fleet
     batches_per_s: float = 0.0  # of the whole fleet; 0: as fast as confirmed
     first_seq: int = 0
+    qos: int = 0  # of the device's subscriptions
     faults: int = 0  # so many devices go bad, spread over the run
 
     @property
@@ -89,11 +90,11 @@ def payload(head: bytes, body: tuple[bytes, bytes]) -> bytes:
 class Link(asyncio.Protocol):
     """One device: connects, publishes QoS 1, counts confirmations."""
 
-    def __init__(self, device_id: str, token: str) -> None:
-        self._device_id, self._token = device_id, token
+    def __init__(self, device_id: str, token: str, *, qos: int) -> None:
+        self._device_id, self._token, self._qos = device_id, token, qos
         self._topic = _text(f"bf/1/{device_id}/batch")
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.sent = self.confirmed = 0
+        self.sent = self.confirmed = self.marks = 0
         self._rest = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -104,17 +105,26 @@ class Link(asyncio.Protocol):
         transport.write(b"\x10" + _length(len(body)) + body)
 
     def data_received(self, data: bytes) -> None:
-        data = self._rest + data
-        whole = len(data) // 4 * 4  # CONNACK and PUBACK are four bytes; nothing is subscribed to
-        self._rest = data[whole:]
-        for at in range(0, whole, 4):
-            if data[at] == 0x40:
-                self.confirmed += 1
-            elif data[at] == 0x20 and not self.ready.done():
-                if data[at + 3]:
+        data, at = self._rest + data, 0
+        while (end := _packet_end(data, at)) <= len(data) and end:
+            match data[at] & 0xF0:
+                case 0x40:
+                    self.confirmed += 1
+                case 0x30:
+                    self.marks += 1
+                case 0x20 if data[at + 3]:
                     self.ready.set_exception(ConnectionError(f"refused: {data[at + 3]}"))
-                else:
+                case 0x20:
+                    self._subscribe()
+                case 0x90:
                     self.ready.set_result(None)
+            at = end
+        self._rest = data[at:]
+
+    def _subscribe(self) -> None:
+        topics = [_text(f"bf/1/{self._device_id}/{kind}") + bytes([self._qos]) for kind in DOWN]
+        body = struct.pack(">H", 1) + b"".join(topics)
+        self._transport.write(b"\x82" + _length(len(body)) + body)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.ready.done():
@@ -137,7 +147,7 @@ async def run(port: int, tokens: dict[str, str], spec: Spec) -> dict[str, object
     links = []
     began = loop.time()
     for device_id, token in list(tokens.items())[: spec.devices]:
-        _, link = await loop.create_connection(lambda d=device_id, t=token: Link(d, t), "127.0.0.1", port)  # type: ignore[misc]
+        _, link = await loop.create_connection(lambda d=device_id, t=token: Link(d, t, qos=spec.qos), "127.0.0.1", port)  # type: ignore[misc]
         links.append(link)
         if len(links) % 50 == 0:
             await asyncio.gather(*(link.ready for link in links[-50:]))
@@ -167,7 +177,7 @@ async def send(links: list[Link], spec: Spec) -> dict[str, object]:
                 break  # in turn: the fleet waits for its slowest link
             now_ms = time.time_ns() // 1_000_000
             if sent in fault_at:
-                faulty[(number + 1) % len(links)] = 0
+                faulty[fault_at[sent] * (len(links) // spec.faults)] = 0
             if faulty.get(number) == 0:
                 faulty[number] = now_ms
             first_ms = now_ms - (spec.samples - 1) * spec.step_ms
@@ -183,14 +193,29 @@ async def send(links: list[Link], spec: Spec) -> dict[str, object]:
         await asyncio.sleep(0.02)
     confirmed = sum(link.confirmed for link in links)
     return {
-        "sent": sent, "confirmed": confirmed, "sending_s": sending_s, "began_ms": time.time_ns() // 1_000_000
-        - round(1000 * (loop.time() - began)), "faulty": {str(n): at for n, at in faulty.items() if at},
-    }  # fmt: skip
+        "sent": sent,
+        "confirmed": confirmed,
+        "sending_s": sending_s,
+        "began_ms": time.time_ns() // 1_000_000 - round(1000 * (loop.time() - began)),
+        "marks": sum(link.marks for link in links),
+        "faulty": {str(number): at for number, at in faulty.items() if at},
+    }
 
 
 def _text(text: str) -> bytes:
     raw = text.encode()
     return struct.pack(">H", len(raw)) + raw
+
+
+def _packet_end(data: bytes, at: int) -> int:
+    """Where the packet at `at` ends; 0 where its length is not all there."""
+    size = shift = 0
+    for place in range(at + 1, min(at + 5, len(data))):
+        size |= (data[place] & 127) << shift
+        shift += 7
+        if data[place] < 128:
+            return place + 1 + size
+    return 0
 
 
 def _length(size: int) -> bytes:

@@ -202,7 +202,9 @@ class MqttLink:
         if reason.is_failure:
             self._refused = str(reason)
             return
-        client.subscribe([(topic(self._id, kind), 1) for kind in DOWN])
+        # QoS 0: each QoS 1 subscription is a consumer that the NATS server asks about every message of the fleet
+        # (measured: 500 devices, 5 times the broker's work). A lost mark costs a repeat; the rest is said again.
+        client.subscribe([(topic(self._id, kind), 0) for kind in DOWN])
         if self._tries:
             log.info("link.up", extra={"fields": {"host": self._settings.host, "tries": self._tries}})
         self.up, self._tries = True, 0

@@ -18,6 +18,7 @@ GATEWAY, SYSTEM = "gateway", "system"
 MAX_PAYLOAD_BYTES = 1 << 20  # NATS' own default and recommendation; a batch is at most a quarter of it
 MAX_LOG_BYTES = 5 << 20
 MAX_ACK_PENDING = 1_000  # an MQTT session's subscriptions share 65,535 (nats-server, mqttDefaultMaxAckPending)
+STORE_TIMEOUT_S = 60.0  # so long a publish may wait for its place on the disk before the server cuts the device off
 AUTH_TIMEOUT_S = 20.0  # a fleet that reconnects at once waits for the authorization service rather than being refused
 
 
@@ -40,7 +41,7 @@ class BrokerConfig:
     nats_port: int = -1  # of 127.0.0.1; -1 takes a free one
     monitor_port: int = -1
     max_disk_bytes: int = 10 << 30
-    memory: str = "400MiB"  # soft limit of the server's heap (GOMEMLIMIT)
+    memory: str = "1GiB"  # soft limit of the server's heap (GOMEMLIMIT)
     ack_wait_s: float = 30.0  # an MQTT subscriber that has not confirmed a delivery for so long gets it again
     tls: Tls | None = None
     issuer: str = ""  # public key of the account that signs for devices; empty admits no device
@@ -90,6 +91,7 @@ mqtt {{
   listen: {_text(f"{self.mqtt_host}:{self.mqtt_port or -1}")}
   max_ack_pending: {MAX_ACK_PENDING}
   ack_wait: "{self.ack_wait_s:g}s"
+  js_api_timeout: "{STORE_TIMEOUT_S:g}s"
   authorization {{ timeout: {AUTH_TIMEOUT_S:g} }}{self._tls()}
 }}
 accounts {{

@@ -4,6 +4,9 @@ That stream is where NATS keeps QoS 1 publishes of MQTT clients before it confir
 what was confirmed. It acknowledges by position (AckAll): one small message a window. Measured against paho-mqtt on the
 same broker: bench/README.md.
 
+The consumer takes the whole stream and leaves out here what is not for us: with several filter subjects the server
+looks through all subjects at every message (measured with 5,000 devices: 3 times the broker's work a message).
+
 Invariant: asked for and not yet come, plus come and not acknowledged, is at most `inflight`; the broker holds the rest.
 """
 
@@ -12,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 
@@ -58,7 +62,7 @@ class JetStreamSource:
     ) -> None:
         self.inflight = inflight
         self._url, self._user, self._password = url, user, password
-        self._subjects = [_HEAD + subject_of(topic) for topic in topics]
+        self._wanted = re.compile("|".join(_expression(topic) for topic in topics))
         self._ack_wait_s, self._name = ack_wait_s, name
         self._publisher = Publisher(mqtt_host, mqtt_port, user=user, password=password, name=f"{name}-publisher")
         self._client: Client | None = None
@@ -152,7 +156,7 @@ class JetStreamSource:
             STREAM,
             ConsumerConfig(
                 durable_name=self._name, deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.ALL,
-                ack_wait=self._ack_wait_s, max_ack_pending=self.inflight, filter_subjects=self._subjects,
+                ack_wait=self._ack_wait_s, max_ack_pending=self.inflight,
             ),
         )  # fmt: skip
 
@@ -183,9 +187,17 @@ class JetStreamSource:
         self._asked = max(0, self._asked - 1)
         at_ms = int(message.reply.rsplit(".", 2)[1]) // 1_000_000
         topic = topic_of(message.subject[len(_HEAD) :])
+        if not self._wanted.fullmatch(topic):
+            return  # our own to a device; the next acknowledgement covers it
         self._held.append(Delivery(topic, message.data, message.reply, at_ms))
         self._held_bytes += len(message.data)
         self._arrived.set()
+
+
+def _expression(topic: str) -> str:
+    """A regular expression of what an MQTT filter matches."""
+    known = {"+": "[^/]*", "#": ".*"}
+    return "/".join(known.get(level, re.escape(level)) for level in topic.split("/"))
 
 
 async def _quiet(_: Exception) -> None:
