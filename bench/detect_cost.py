@@ -1,6 +1,6 @@
 """`python -m bench.detect_cost`: what detection costs: values a second, bytes a series, seconds of training.
 
-One process, one core. Blocks come as the gateway hands them over: all devices of a block, some samples of every series.
+One process, one core. Blocks come as the gateway hands them over: some samples of every series.
 Keys of the JSON: `values_per_s`, `state_bytes_per_series` (100,000 series, all detectors, no habits), with habits
 `habit_values_per_s` and `habit_bytes_per_series`, `train_seconds_10000_devices` (habits), `cohort_seconds_10000_devices`
 (baselines and fleet models), and `curve`: series -> values_per_s.

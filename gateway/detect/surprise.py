@@ -18,13 +18,15 @@ from numba import njit
 from numpy.typing import NDArray
 
 from gateway.detect.detector import Samples, State
-from gateway.detect.habit import CHANGE, CHANGE_NEAR
+from gateway.detect.habit import CHANGE, CHANGE_NEAR, FAST, NEAR, SLOWEST
 from gateway.detect.tail import rarities, tail_init, threshold
 from gateway.model import Floats, Integers
 
 POWER = 4.0  # of the mean over a device's series: of 2, 4, 8 and the maximum the best on ASD, JSD2 and SMD, 2026-11
 SERIES_WEIGHT = 0.65  # of the series against the habit
 VOTE = 0.5  # how much the larger of the two counts beside their mean
+CHANGE_WEIGHT = 0.1  # of a rare change in the state: of 0, .1, .2, .3 and .5 good on five sets at once, 2026-11
+RARE = float(-np.log(0.02))  # rarity from which a change counts
 LOCK, LOCK_RISE = 150, 1.5  # rows after an alarm in which only a surprise so many times larger is a new one
 BAR, HALF = 0.85, 400.0  # behind that: the bar in shares of the last alarm, and the rows in which it halves
 HIGHEST_BAR = 1.0  # the bar after an alarm, at most: what passes the threshold after the lock is always an alarm
@@ -97,6 +99,14 @@ def _thin(device: Integers, event: Floats, memory: NDArray[Any]) -> Floats:
     return alarm
 
 
+def _lasting(members: Floats) -> Floats:
+    """(rows,) log(1 + rarity) of a device's whole condition: its lasting deviations, and changes if they are rare."""
+    logs = np.log1p(members[:, NEAR : SLOWEST + 1])
+    changed = np.log1p(np.maximum(members[:, CHANGE_NEAR:] - RARE, 0.0)).mean(axis=1)
+    found: Floats = 0.5 * (logs.mean(axis=1) + logs[:, FAST:].max(axis=1)) + CHANGE_WEIGHT * changed
+    return found
+
+
 def combine(state: State, rows: Rows, evidence: Floats, members: Floats, interval_s: Floats) -> DeviceScores:
     """The three scores of every row.
 
@@ -120,6 +130,6 @@ def combine(state: State, rows: Rows, evidence: Floats, members: Floats, interva
     change = np.where(known, np.log1p(np.maximum(members[:, CHANGE_NEAR], members[:, CHANGE])), own)
     both = (1.0 - VOTE) * (SERIES_WEIGHT * own + (1.0 - SERIES_WEIGHT) * change) + VOTE * np.maximum(own, change)
     event = np.expm1(both) / limit
-    lasting = np.where(known, np.expm1(np.log1p(members).mean(axis=1)), np.expm1(own)) / limit
+    lasting = np.expm1(np.where(known, _lasting(members), own)) / limit
     alarm = _thin(rows.device, event, state["alarm"])
     return DeviceScores(device=rows.device, t_ms=rows.t_ms, state=lasting, event=event, alarm=alarm)
