@@ -14,6 +14,7 @@ from gateway.config import WebSettings
 from gateway.model import Episode, Forecast, Roster
 from gateway.ports import SeriesStore
 from gateway.selfwatch import Watch
+from gateway.services.deadletters import Letter
 from gateway.services.downlink import Order
 from gateway.web.hub import Hub
 from gateway.web.throttle import Throttle
@@ -85,6 +86,11 @@ def no_forecasts(device_id: str) -> Sequence[Forecast]:
     return ()
 
 
+def no_letters(limit: int) -> Sequence[Letter]:
+    """For a console without ingest behind it."""
+    return ()
+
+
 @dataclass(slots=True)
 class Memo:
     """Values that many open pages ask for at once, kept for a moment."""
@@ -120,6 +126,7 @@ class WebDeps:
     downlink: Downlink | None = None  # None: no device can be reached from here
     resume: Callable[[str], None] | None = None  # sends through a channel again that was down, by its name
     rules: Mapping[str, str] = field(default_factory=dict)  # causes by rule, for silences; empty: any is taken
+    dead_letters: Callable[[int], Sequence[Letter]] = no_letters  # the newest, at most so many
     phones: bool = True  # whether the console plays the customers' phones (no Twilio configured)
     throttle: Throttle = field(default_factory=Throttle)
     memo: Memo = field(default_factory=Memo)

@@ -48,5 +48,5 @@ def resume(deps: WebDeps, who: Who, channel: str) -> None:
 def _sentence(channel: str, code: str) -> str:
     return (
         f"No message goes out by {channel}: {REASONS.get(code, code.replace('_', ' '))}. Messages wait and none is "
-        "lost. Put the account right with the provider (settings `outreach`), then resume."
+        "lost. Put the account right with the provider and in the settings, then resume."
     )

@@ -30,7 +30,7 @@ FLAGS = [
 ]  # fmt: skip
 PAGES = (
     "/", "/devices/lock-1001", "/incidents?state=all", "/tickets?queue=all", "/tickets/1", "/customers",
-    "/customers/cus-001", "/phones", "/system", "/access", "/audit",
+    "/customers/cus-001", "/phones", "/system", "/access", "/audit", "/silences?device_id=lock-1001",
 )  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def desk(served: tuple[str, WebDeps], browser: playwright.Browser, state: dict) 
 
 LOOKS = {
     "light": ("light", PAGES, None),
-    "dark": ("dark", ("/", "/devices/lock-1001", "/tickets/1", "/phones", "/system"), ["color-contrast"]),
+    "dark": ("dark", ("/", "/devices/lock-1001", "/tickets/1", "/phones", "/system", "/silences"), ["color-contrast"]),
 }
 
 
@@ -205,6 +205,69 @@ def test_what_is_refused_is_told_and_nothing_typed_is_lost(desk: Console) -> Non
 
     assert desk.page.input_value("textarea") == "Passt Ihnen Dienstag?"
     assert desk.page.locator("#thread").count() == 1
+
+
+def test_commands_are_answered_in_place_and_diagnostics_are_shown(desk: Console) -> None:
+    desk.open("/devices/lock-1001")
+    desk.page.click("#commands button >> text=Diagnostics")
+    desk.page.wait_for_selector(".orders >> text=Done")
+    desk.page.fill(".hook input[name=name]", "self-destruct")
+    desk.page.click(".hook button")
+    desk.page.wait_for_selector(".orders >> text=The device has no hook of that name.")
+    desk.page.click(".orders >> text=Diagnostics")
+
+    desk.page.wait_for_selector(".log >> text=motor: stalled once")
+
+    found = axe.Axe().run(desk.page, options={"resultTypes": ["violations"]}).response["violations"]
+    assert [v["id"] for v in found] == []
+    assert desk.complaints == []
+
+
+def test_settings_half_typed_outlive_a_refresh_and_are_applied(desk: Console) -> None:
+    desk.open("/devices/router-1002")
+    desk.page.wait_for_selector('html[data-live="on"]')
+    desk.page.click("#settings summary")
+    desk.page.fill("#d-sample_every", "25s")
+    desk.page.evaluate("document.getElementById('live').dataset.old = 'yes'")
+    desk.deps.hub.publish("device", "router-1002")
+    desk.page.wait_for_selector("#live:not([data-old])")
+    typed = desk.page.input_value("#d-sample_every")
+    desk.page.click("#settings button")
+
+    desk.page.wait_for_selector("#settings >> text=As wanted")
+
+    assert typed == "25s"
+    assert desk.page.locator("#settings dd").first.inner_text() == "25s"
+
+
+def test_a_silence_is_added_from_a_device_in_the_zone_of_the_browser_and_ended(desk: Console) -> None:
+    desk.open("/devices/lock-1004")
+    desk.page.click("text=Silence >> visible=true >> nth=-1")
+    desk.page.fill("#s-reason", "the owner moves house")
+    desk.page.click("#add button")
+    desk.page.wait_for_selector("#live >> text=the owner moves house")
+    desk.open("/devices/lock-1004")
+    told = desk.page.locator(".notice").inner_text()
+    desk.open("/silences")
+    desk.page.locator("li", has_text="the owner moves house").locator("button").click()
+
+    desk.page.wait_for_selector("li:has-text('the owner moves house') >> text=ended")
+
+    assert "the owner moves house" in told
+    assert desk.page.input_value("input[name=zone]") == desk.page.evaluate(
+        "Intl.DateTimeFormat().resolvedOptions().timeZone"
+    )
+
+
+def test_an_admin_lets_a_channel_send_again(desk: Console) -> None:
+    desk.open("/")
+    assert "No message goes out by twilio" in desk.page.locator(".banner").inner_text()
+    desk.page.click(".banner")
+    desk.page.click("#problems button")
+
+    desk.page.wait_for_selector("#problems h2 >> text=This waits for a person")
+
+    assert desk.complaints == []
 
 
 def test_a_new_ticket_event_shows_in_the_queue_by_itself(desk: Console) -> None:

@@ -36,7 +36,8 @@ def phones(request: Request, deps: Deps, who: Viewer, text: Word = "", phone: Wo
     quiet = not phone and not text and not any(p.last_ms for p in listed)
     language = held.language.partition("-")[0] if held else "en"
     return show(
-        request, deps, who, "phones.html", listed=listed, held=None if quiet else held, quiet=quiet, text=text, tickets=tickets,
+        request, deps, who, "phones.html", listed=listed, held=None if quiet else held, quiet=quiet, text=text,
+        tickets=tickets,
         thread=[m for m in thread if m.direction == "in" or m.state in workspace.SHOWN],
         waiting=[m for m in thread if m.direction == "out" and m.state not in workspace.SHOWN],
         quick=QUICK.get(language, QUICK["en"]),

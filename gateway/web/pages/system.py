@@ -12,6 +12,7 @@ from gateway.web.pages.page import back, show
 from gateway.web.session import Admin, Viewer
 
 router = APIRouter(prefix="/system", include_in_schema=False)
+LETTERS = 20  # dead letters on the page
 
 
 @router.get("")
@@ -21,7 +22,6 @@ def system(request: Request, deps: Deps, who: Viewer) -> Response:
         jobs = workspace.jobs(connection)
         outbox = workspace.outbox_counts(connection)
         held = workspace.held_messages(connection, limit=20)
-        dead = workspace.dead_letter_counts(connection)
     counts = sorted(dict(deps.watch.counts).items())
     gauges = [
         (name, words.title(name), _gauge(name, value, deps.now_ms()))
@@ -29,7 +29,7 @@ def system(request: Request, deps: Deps, who: Viewer) -> Response:
     ]
     return show(
         request, deps, who, "system.html", gauges=gauges, parts=deps.parts(), jobs=jobs, outbox=outbox, held=held,
-        dead=dead, channel_of=health.channel_of,
+        letters=deps.dead_letters(LETTERS), channel_of=health.channel_of,
         totals=[(name, count) for (name, reason), count in counts if not reason],
         reasons=[(name, reason, count) for (name, reason), count in counts if reason],
     )  # fmt: skip
