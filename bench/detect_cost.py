@@ -1,9 +1,9 @@
 """`python -m bench.detect_cost`: what detection costs: values a second, bytes a series, seconds of training.
 
 One process, one core. Blocks come as the gateway hands them over: some samples of every series.
-Keys of the JSON: `values_per_s`, `state_bytes_per_series` (100,000 series, all detectors, no habits), with habits
-`habit_values_per_s` and `habit_bytes_per_series`, `train_seconds_10000_devices` (habits), `cohort_seconds_10000_devices`
-(baselines and fleet models), and `curve`: series -> values_per_s.
+Keys of the JSON: `values_per_s` and `state_bytes_per_series` (100,000 series, all detectors on, no habits); with habits
+of 10,000 devices `habit_values_per_s` and `habit_bytes_per_series`; `train_seconds_10000_devices` (their habits) and
+`cohort_seconds_10000_devices` (baselines and fleet models); `curve`: values a second by number of series.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ LEAST_METRICS = 2  # a device of one metric is judged by its series detectors al
 HELD_BACK = 0.2  # newest share of the rows, on which champion and challenger are compared
 RARE = float(-np.log(0.001))
 EXCUSED = 0.02  # share of held-back rows that a challenger may call rarer than one in a thousand
+SETTLING = 250  # newest rows that a new habit is led through before it judges: five memories of the slowest mean
 SEES = 0.9  # of the planted faults that the champion sees, the share that a challenger must see
 PLANTED = 3.0  # units by which a planted fault moves one metric
 
@@ -67,6 +68,7 @@ class Habits:
             reason = _compare(held[2], vector, rows[cut:][~suspect[cut:]])
         if reason in {"first", "better"}:
             self._adopt(device, (version + 1, series.copy(), vector))
+            _settle(rows[-SETTLING:], self.motion[device], vector)
         return Verdict(
             device=device, version=self._version(device), adopted=reason in {"first", "better"}, reason=reason
         )
@@ -162,6 +164,17 @@ def _compare(champion: Pool, challenger: Pool, rows: Floats) -> str:
     return (
         "better" if noise_new < noise_old or (sick_new > RARE).mean() >= 0.9 * (sick_old > RARE).mean() else "blinder"
     )
+
+
+@njit(cache=True)
+def _settle(rows: Floats, motion: Floats, vector: Pool) -> None:
+    """Lead the positions of a device through rows that were judged already, so that its habit does not start cold."""
+    out = np.zeros(MEMBERS)
+    for i in range(rows.shape[0]):
+        for j in range(rows.shape[1]):
+            if not np.isnan(rows[i, j]):
+                motion[4, j] = rows[i, j]
+        judge(motion[4], motion[:4], vector, out)
 
 
 @njit(cache=True)

@@ -126,3 +126,14 @@ def test_a_metric_that_is_missing_counts_as_usual(metrics: int) -> None:
 
     assert np.isfinite(out).all()
     assert out[habit.SLOW] < -np.log(habit.SHARES[-1])
+
+
+def test_stored_samples_become_rows_with_each_metric_at_its_last_value() -> None:
+    one = (np.array([10, 20, 30]), np.array([1.0, 2.0, 3.0]))
+    two = (np.array([15, 30]), np.array([7.0, 8.0]))
+
+    t_ms, found = habit.aligned([one, two])
+
+    np.testing.assert_array_equal(t_ms, [10, 15, 20, 30])
+    np.testing.assert_array_equal(found, [[1.0, np.nan], [1.0, 7.0], [2.0, 7.0], [3.0, 8.0]])
+    assert habit.aligned([one, two], limit=2)[0].tolist() == [10, 30]
