@@ -1,7 +1,8 @@
 """Sentences with facts filled in, as `Battery health is {battery_health_ratio:%}, silent for {silent_s:duration}.`.
 
 A placeholder is a fact's name and, after a colon, how it is written: `.0` to `.9` decimals, `%` of a ratio, `bytes`,
-`duration` of seconds, or a sign first (`+.1`). An unknown value reads "unknown".
+`duration` of seconds, `days` of a number of days (`6 days`, `14 h`, `45 min`), or a sign first (`+.1`). An unknown
+value reads "unknown".
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from rules.duration import spoken
 from rules.errors import RuleError
 from rules.fact import check_name
 
-_PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][\w.]*)(?::(%|bytes|duration|\+?\.\d))?\}", re.ASCII)
+_PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][\w.]*)(?::(%|bytes|duration|days|\+?\.\d))?\}", re.ASCII)
 
 
 def names_in(template: str) -> tuple[str, ...]:
@@ -43,20 +44,38 @@ def render(template: str, value_of: Callable[[str], float]) -> str:
 def written(value: float, style: str = "") -> str:
     """One value as text in one of the styles above; without a style, three significant digits."""
     if math.isnan(value):
-        return "unknown"
-    match style:
-        case "":
-            return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-        case "%":
-            return f"{100 * value:.0f} %"
-        case "duration":
-            return spoken(value) if math.isfinite(value) else "for ever"
-        case "bytes":
-            return _size(value)
-        case _:
-            return f"{value:{style}f}"
+        return "an unknown time" if style == "days" else "unknown"
+    if write := _STYLES.get(style):
+        return write(value)
+    return f"{value:{style}f}"
+
+
+def _plain(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.0f} %"
+
+
+def _duration(seconds: float) -> str:
+    return spoken(seconds) if math.isfinite(seconds) else "for ever"
+
+
+def _days(days: float) -> str:
+    """In the largest unit that tells it apart: minutes to 90 of them, hours to 36."""
+    if math.isinf(days):
+        return "a long time"
+    if days < 1 / 16:
+        return f"{max(days, 0.0) * 1440:.0f} min"
+    return f"{days * 24:.0f} h" if days < 1.5 else f"{days:.0f} days"
 
 
 def _size(value: float) -> str:
     power = min(int(math.log(max(abs(value), 1.0), 1024)), 4) if math.isfinite(value) else 4
     return f"{value / 1024**power:.{min(power, 1)}f} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
+
+
+_STYLES: Final[dict[str, Callable[[float], str]]] = {
+    "": _plain, "%": _share, "duration": _duration, "days": _days, "bytes": _size,
+}  # fmt: skip

@@ -86,6 +86,12 @@ def test_the_examples_in_the_documentation_work(tmp_path: Path) -> None:
         (math.nan, "%", "unknown"),
         (math.inf, "bytes", "inf TiB"),
         (math.inf, "duration", "for ever"),
+        (6.4, "days", "6 days"),
+        (0.55, "days", "13 h"),
+        (0.01, "days", "14 min"),
+        (-0.2, "days", "0 min"),
+        (math.nan, "days", "an unknown time"),
+        (math.inf, "days", "a long time"),
     ],
 )
 def test_values_are_written_for_people(value: float, style: str, text: str) -> None:
