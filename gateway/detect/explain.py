@@ -15,7 +15,9 @@ def number(x: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A duration as people say it: the largest unit that gives at least two of it, or one."""
+    """A duration as people say it: the largest unit that gives at least two of it; a moment for a single sample."""
+    if seconds < 1.0:
+        return "a moment"
     for unit, size in (("days", 86_400.0), ("hours", 3_600.0), ("minutes", 60.0)):
         if seconds >= 2.0 * size:
             return f"{seconds / size:.0f} {unit}"

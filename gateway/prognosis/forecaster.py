@@ -297,6 +297,13 @@ def _sentence(spec: ForecastSpec, slope: float, span: float, days: Floats) -> st
     if days[0] == 0.0:
         return f"{spec.metric} has reached its limit of {spec.limit:g}"
     return (
-        f"{spec.metric} {way} by {abs(slope):.3g} a day, for {span:.0f} days now; at this pace it reaches "
-        f"{spec.limit:g} in {days[0]:.0f} days (90 % interval {days[1]:.0f} to {days[2]:.0f})"
+        f"{spec.metric} {way} by {abs(slope):.3g} a day, for {_time(span)} now; at this pace it reaches "
+        f"{spec.limit:g} in {_time(days[0])} (90 % interval {_time(days[1])} to {_time(days[2])})"
     )
+
+
+def _time(days: float) -> str:
+    """In the largest unit that tells it apart: minutes to 90 of them, hours to 36."""
+    if days < 1 / 16:
+        return f"{days * 1440:.0f} min"
+    return f"{days * 24:.0f} h" if days < 1.5 else f"{days:.0f} days"
