@@ -19,6 +19,7 @@ from rich.table import Table
 from bench.detection.row import Row
 
 PARTS = ("anomaly", "failures", "logs")
+SAYS = {True: "yes", False: "no", None: ""}
 
 
 def main() -> int:
@@ -58,15 +59,8 @@ def _table(rows: list[Row]) -> Table:
     table = Table("figure", "ours", "baseline", "published", "reach", "reached", "seconds", "MB")
     for row in rows:
         figures = ("-" if x is None else f"{x:.3g}" for x in (row.ours, row.baseline, row.published, row.reach))
-        table.add_row(row.figure, *figures, _reached(row), f"{row.seconds:.1f}", f"{row.memory_mb:.0f}")
+        table.add_row(row.figure, *figures, SAYS[row.reached], f"{row.seconds:.1f}", f"{row.memory_mb:.0f}")
     return table
-
-
-def _reached(row: Row) -> str:
-    if row.ours is None or row.reach is None:
-        return ""
-    lower_is_better = row.baseline is not None and row.baseline > row.reach
-    return "yes" if (row.ours <= row.reach) == lower_is_better or row.ours == row.reach else "no"
 
 
 def _commit() -> str:
