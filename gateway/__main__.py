@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
-from gateway.cli import admin, device, fleet, serve
+from gateway.cli import admin, device, fleet, outreach, serve
 from gateway.errors import GatewayError
+from rules import RuleError
 
 app = typer.Typer(
     name="beforehand",
@@ -18,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (serve, device, fleet, admin):
+for part in (serve, device, fleet, outreach, admin):
     part.register(app)
 
 
@@ -27,10 +30,14 @@ def main() -> None:
     try:
         app()
     except GatewayError as exc:
-        Console(stderr=True, highlight=False).print(
-            f"[bold red]{exc.code}[/]: {exc.detail or 'see the log'}", soft_wrap=True
-        )
-        sys.exit(2)
+        _tell(exc.code, exc.detail or "see the log")
+    except RuleError as exc:
+        _tell(exc.code, f"{exc}; `beforehand rules check FILE` tells all that is wrong")
+
+
+def _tell(code: str, sentence: str) -> NoReturn:
+    Console(stderr=True, highlight=False).print(f"[bold red]{code}[/]: {escape(sentence)}", soft_wrap=True)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,11 @@ class Watch:
         for reason, amount in by_reason.items():
             self.count(name, amount, reason=reason)
 
+    def tally(self, name: str, totals: Mapping[str, int]) -> None:
+        """Set the reasons of a counter to totals that are counted elsewhere."""
+        with self._lock:
+            self.counts.update({(name, reason): total for reason, total in totals.items()})
+
     def total(self, name: str) -> int:
         """The sum of a counter over its reasons."""
         with self._lock:

@@ -22,7 +22,7 @@ from gateway.ledger.access import User
 from gateway.ledger.database import connect, migrate, writing
 from gateway.ledger.outbox import message_row
 from gateway.ledger.registry import NewDevice
-from gateway.ledger.tables import dead_letters, job_runs, messages
+from gateway.ledger.tables import job_runs, messages
 from gateway.model import (
     Alert,
     Birth,
@@ -42,6 +42,7 @@ from gateway.model import (
 from gateway.outreach.compose import load_texts
 from gateway.ports import BatchKey, SeriesStore
 from gateway.selfwatch import Watch
+from gateway.services.deadletters import Letter
 from gateway.services.inbound import Inbound
 from gateway.services.replies import Replies
 from gateway.stores.duckdb import DuckDbStore
@@ -376,13 +377,8 @@ def _house(engine: Engine, now_ms: int) -> None:
             ("backup", 7 * HOUR, 900, "failed", "no space left on the backup disk"),
         )
     ]
-    letters = [
-        {"at_ms": now_ms - n * HOUR, "topic": "bf/1/x/batch", "code": code, "detail": "", "payload": b"x"}
-        for n, code in enumerate(("not_json", "wrong_topic", "not_json"))
-    ]
     with writing(engine) as connection:
         connection.execute(insert(job_runs), runs)
-        connection.execute(insert(dead_letters), letters)
 
 
 def _mutes(engine: Engine, now_ms: int) -> None:
@@ -458,6 +454,12 @@ def deps_for(
         downlink=answering(engine, now_ms=clock),
         resume=lambda channel: setting.forget(engine, f"channel_down.{channel}"),
         rules={case.rule: case.cause for case in cases(clock())},
+        dead_letters=lambda limit: [
+            Letter(clock() - n * HOUR, "bf/1/lock-0999/batch", code, detail, 113, "eA==")
+            for n, (code, detail) in enumerate(
+                (("unknown_device", "lock-0999"), ("not_json", "expected value at line 1"), ("clock_off", "-9 d"))
+            )
+        ][:limit],
     )
     return replace(base, **changes)  # type: ignore[arg-type]
 

@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 import rules
 from gateway import ledger
 from gateway.app import make
+from gateway.app.vitals import Vitals
 from gateway.broker import Broker
 from gateway.config import Settings, duration_s
 from gateway.ingest import Intake, Mapping
@@ -38,13 +39,13 @@ from gateway.services.replies import Replies
 from gateway.services.supervise import keep
 from gateway.services.turn import Turn
 from gateway.web.app import create_app
-from gateway.web.deps import Part, WebDeps
+from gateway.web.deps import WebDeps
 from gateway.web.hub import Hub
 
 TICK_S = 1.0  # between judgements where nothing comes
 RETAIN_S = 3_600.0  # roll-up and retention by the hour, a roll-up's own step
 STOP_S = 1.0  # for the link; of the five seconds in which a gateway is to be gone
-LAGGING_S = 60.0  # behind by so much, ingest is shown as degraded
+MIND_S = 2.0  # between looks at ourselves: how long a revoked device keeps its link
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +72,7 @@ class Gateway:
     downlink: Downlink
     console: socket.socket
     receiver: Receiver = field(init=False)
+    vitals: Vitals = field(init=False)
     web: uvicorn.Server = field(init=False)
 
     @property
@@ -95,6 +97,7 @@ class Gateway:
                 group.create_task(keep("receive", self._receive))
                 group.create_task(keep("tick", self._ticks))
                 group.create_task(keep("dispatch", self.dispatch.run))
+                group.create_task(keep("mind", self._mind))
                 scheduler.start()
         finally:
             if scheduler.running:
@@ -106,7 +109,6 @@ class Gateway:
         await asyncio.to_thread(self.turn.advance, block, wall_ms=now_ms())
         if block.births:
             await self.downlink.remind(block.births)
-        self.watch.set("ingest_lag_seconds", self.receiver.lag_ms / 1000)
 
     async def _receive(self) -> None:
         """Catch up with the store, then take what comes; a turn that failed ends the run, and this begins anew."""
@@ -118,6 +120,15 @@ class Gateway:
             await asyncio.sleep(TICK_S)
             await asyncio.to_thread(self.turn.tick, wall_ms=now_ms())
             self.hub.publish("system")
+
+    async def _mind(self) -> None:
+        """Look at ourselves, and end the links of devices that were revoked meanwhile."""
+        while True:
+            self.vitals.take(now_ms())
+            for device_id in await asyncio.to_thread(registry.refresh_roster, self.ledger, self.roster):
+                if self.broker is not None:
+                    await self.broker.disconnect(device_id)
+            await asyncio.sleep(MIND_S)
 
     async def stop(self) -> None:
         """Close the link to the broker, keep what is in memory, release the store."""
@@ -147,48 +158,6 @@ class Gateway:
 
     def _train(self, _at_ms: int) -> str:
         return f"cohorts of {self.turn.train():,} devices"
-
-    def parts(self) -> Sequence[Part]:
-        """The parts of the gateway, for the page of system health."""
-        counts, lag_s = self.receiver.counts, self.receiver.lag_ms / 1000
-        sent = tuple(_told(self.dispatch.counts))
-        lagging = lag_s > LAGGING_S
-        numbers = [("lag", f"{lag_s:.1f} s")]
-        numbers += [(name, f"{counts[name]:,}") for name in ("windows", "batches", "values", "lines", "duplicates")]
-        numbers += _told(counts, "refused.", "dropped.")
-        blocked = sum(counts[code] for code in ("store_full", "store_away", "store_busy"))
-        return (
-            *self._broker_part(),
-            Part(name="Ingest", state="degraded" if lagging else "ok", numbers=tuple(numbers)),
-            Part(
-                name="Series store",
-                state="degraded" if blocked and lagging else "ok",
-                detail=self.settings.store.kind,
-                numbers=(("appends that had to wait", f"{blocked:,}"),),
-            ),
-            Part(name="Ledger", state="ok", detail=self.ledger.dialect.name),
-            Part(
-                name="Outreach",
-                state="ok",
-                detail=self.settings.outreach.channel,
-                numbers=sent,
-            ),
-        )
-
-    def _broker_part(self) -> tuple[Part, ...]:
-        if self.broker is None:
-            return ()
-        up = bool(self.broker.pid)
-        detail = f"embedded NATS, MQTT on port {self.broker.mqtt_port}" if up else "it is being restarted"
-        return (
-            Part(name="Broker", state="ok" if up else "down", detail=detail, numbers=tuple(_told(self.broker.counts))),
-        )
-
-
-def _told(counts: object, *prefixes: str) -> list[tuple[str, str]]:
-    held = dict(counts) if isinstance(counts, dict) else {}
-    names = sorted(name for name in held if not prefixes or name.startswith(prefixes))
-    return [(name.replace("_", " ").replace(".", ": "), f"{held[name]:,}") for name in names]
 
 
 @asynccontextmanager
@@ -229,7 +198,7 @@ def _join(
         sender=settings.outreach.sender_name, tell=hub.publish, folder=folder / "state",
     )  # fmt: skip
     turn.window = window
-    source = make.source(settings, broker, plain)
+    source, letters = make.source(settings, broker, plain), DeadLetters(folder / "dead-letters")
     inbound = Inbound(engine=engine, texts=texts, now_ms=now_ms, sender=settings.outreach.sender_name)
     channel = make.CHANNELS[settings.outreach.channel](settings, inbound, hub.publish)
     gateway = Gateway(
@@ -245,22 +214,20 @@ def _join(
         intake=Intake(roster, limits=make.limits(settings.ingest), mapping=plain),
         save_series=lambda s, m: registry.save_new_series(engine, roster, from_series=s, from_metric=m),
         on_block=gateway.on_block, on_message=gateway.downlink.take,
-        on_unknown=lambda _ids: learn_devices(engine, roster), dead_letters=DeadLetters(folder / "dead-letters"),
+        on_unknown=lambda _ids: registry.refresh_roster(engine, roster), dead_letters=letters,
+    )  # fmt: skip
+    gateway.vitals = Vitals(
+        settings=settings, ledger=engine, watch=watch, receiver=gateway.receiver, turn=turn,
+        dispatch=gateway.dispatch, broker=broker,
     )  # fmt: skip
     deps = WebDeps(
         engine=engine, store=store, roster=roster, hub=hub, watch=watch, now_ms=now_ms, settings=settings.web,
-        replies=Replies(inbound=inbound, signed=make.signature_check(settings.outreach)), parts=gateway.parts,
+        replies=Replies(inbound=inbound, signed=make.signature_check(settings.outreach)), parts=gateway.vitals.parts,
         episodes=judgement.episodes, forecasts=judgement.forecasts, phones=settings.outreach.channel == "console",
         downlink=gateway.downlink, resume=gateway.dispatch.resume,
-        rules={rule.alert: rule.cause for rule in ruleset.rules},
+        rules={rule.alert: rule.cause for rule in ruleset.rules}, dead_letters=letters.newest,
     )  # fmt: skip
     gateway.web = make.Server(
         uvicorn.Config(create_app(deps), log_config=None, lifespan="off", access_log=False, timeout_graceful_shutdown=1)
     )
     return gateway
-
-
-def learn_devices(engine: Engine, roster: Roster) -> None:
-    """Put devices into the roster that were provisioned since it was loaded."""
-    for record in registry.list_devices(engine, first=len(roster.devices)):
-        roster.put_device(record.device)

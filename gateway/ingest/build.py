@@ -56,7 +56,7 @@ class Builder:
         sizes = np.array([len(a.batch.steps) for a in batches], np.int64)
         widths = np.array([len(a.batch.metrics) for a in batches], np.int64)
         steps = np.fromiter(chain.from_iterable(a.batch.steps for a in batches), np.int64)
-        times = _times(steps, sizes) + np.repeat([a.offset_ms for a in batches], sizes)
+        times = _times(steps, sizes) + np.repeat(np.array([a.offset_ms for a in batches], np.int64), sizes)
         layouts = [self._layout(a.device.number, a.batch.metrics) for a in batches]
         per_column = np.concatenate(layouts) if layouts else np.empty(0, np.int64)
         lists = chain.from_iterable(a.batch.columns for a in batches)

@@ -16,7 +16,7 @@ from gateway.errors import NotFound, Refused, TryLater
 from gateway.incidents import AlertChange, TicketEvent, TurnOutcome, derive, fingerprint
 from gateway.incidents.outcome import EventKind
 from gateway.ledger import audit, evidence
-from gateway.ledger.database import Record, add_new, put, reading, take_numbers, writing
+from gateway.ledger.database import Record, add_new, is_conflict, put, reading, take_numbers, writing
 from gateway.ledger.outbox import message_row
 from gateway.ledger.tables import (
     alerts,
@@ -37,6 +37,7 @@ def commit_turn(engine: Engine, outcome: TurnOutcome, *, watermark: str = "turn"
 
     Raises:
         TryLater: `ledger_moved`: another writer was faster; nothing was written. Load a new view and plan again.
+        IntegrityError: the outcome does not fit the ledger: a mistake of ours, which no repetition mends.
     """
     try:
         with writing(engine) as connection:
@@ -51,6 +52,8 @@ def commit_turn(engine: Engine, outcome: TurnOutcome, *, watermark: str = "turn"
             if outcome.window is not None:
                 put(connection, watermarks, [{"name": watermark, "window": outcome.window, "at_ms": outcome.now_ms}])
     except IntegrityError as exc:
+        if not is_conflict(exc):
+            raise
         raise TryLater("ledger_moved", "an incident or ticket was opened by another writer", after_s=0.05) from exc
 
 

@@ -16,7 +16,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, Row, Table, create_engine, event, make_url, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
 
 from gateway.errors import ConfigError
 from gateway.ledger.tables import counters
@@ -79,6 +79,12 @@ def reading(engine: Engine) -> Iterator[Connection]:
     """A read transaction: one consistent view."""
     with engine.connect() as connection, connection.begin():
         yield connection
+
+
+def is_conflict(exc: IntegrityError) -> bool:
+    """Whether a key was taken by another writer; any other broken constraint is a mistake of ours."""
+    code = getattr(exc.orig, "sqlite_errorname", "") or getattr(exc.orig, "sqlstate", "")
+    return code in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY", "23505")
 
 
 def add_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> None:

@@ -15,7 +15,6 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -344,17 +343,6 @@ audit = Table(
 )
 
 # ---- the gateway itself ---------------------------------------------------------------------------------------------
-
-dead_letters = Table(
-    "dead_letters",
-    METADATA,
-    Column("dead_letter_id", COUNT, primary_key=True, autoincrement=True),
-    Column("at_ms", BigInteger, nullable=False, index=True),
-    _word("topic"),
-    _word("code"),
-    _word("detail"),
-    Column("payload", LargeBinary, nullable=False),
-)
 
 watermarks = Table(
     "watermarks",

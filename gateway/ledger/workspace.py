@@ -14,7 +14,6 @@ from gateway.ledger.tables import (
     consents,
     contacts,
     customers,
-    dead_letters,
     devices,
     incidents,
     job_runs,
@@ -288,16 +287,6 @@ def jobs(connection: Connection) -> Sequence[Record]:
     """The newest run of each job."""
     newest = select(func.max(job_runs.c.run_id)).group_by(job_runs.c.job)
     return connection.execute(select(job_runs).where(job_runs.c.run_id.in_(newest)).order_by(job_runs.c.job)).all()
-
-
-def dead_letter_counts(connection: Connection) -> Sequence[Record]:
-    """(code, count, last_ms) of hopeless deliveries, most first."""
-    query = (
-        select(dead_letters.c.code, func.count().label("count"), func.max(dead_letters.c.at_ms).label("last_ms"))
-        .group_by(dead_letters.c.code)
-        .order_by(func.count().desc())
-    )
-    return connection.execute(query).all()
 
 
 def outcome_counts(connection: Connection) -> dict[str, int]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.ingest import Dead
@@ -13,6 +15,18 @@ from gateway.ingest import Dead
 MAX_FILE_BYTES = 4 << 20  # of each of the two files
 MAX_PAYLOAD_BYTES = 2_000  # of one letter
 PER_TOPIC = 20  # of one window: a device that sends rubbish by the thousand does not push out the others
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One delivery that was refused for good."""
+
+    at_ms: int
+    topic: str
+    code: str
+    detail: str
+    bytes: int  # of the whole payload
+    payload: str  # its beginning, in base64
 
 
 class DeadLetters:
@@ -38,13 +52,13 @@ class DeadLetters:
         except OSError:
             return
 
-    def newest(self, limit: int = 100) -> list[dict[str, object]]:
-        """The newest letters, newest first: `at_ms`, `topic`, `code`, `detail`, `bytes`, `payload` (base64)."""
+    def newest(self, limit: int = 100) -> list[Letter]:
+        """The newest letters, newest first. Blocks."""
         lines: list[str] = []
         for path in (self._old, self._file):
-            if path.exists():
+            with contextlib.suppress(OSError):
                 lines += path.read_text().splitlines()[-limit:]
-        return [json.loads(line) for line in reversed(lines[-limit:]) if line.endswith("}")]
+        return [Letter(**json.loads(line)) for line in reversed(lines[-limit:]) if line.endswith("}")]
 
 
 def _line(letter: Dead, now_ms: int) -> str:

@@ -80,7 +80,7 @@ class Receiver:
         save_series: Callable[[int, int], None],
         on_block: Callable[[Block], Awaitable[None]],
         on_message: Callable[[str, Device, bytes], Awaitable[None]] | None = None,
-        on_unknown: Callable[[Sequence[str]], None] | None = None,
+        on_unknown: Callable[[Sequence[str]], object] | None = None,
         dead_letters: DeadLetters | None = None,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         pace: Pace | None = None,
@@ -93,6 +93,7 @@ class Receiver:
         self._marks: dict[DeviceId, list[tuple[int, int]]] = {}
         self._marked_s: dict[DeviceId, float] = {}
         self.counts: Counter[str] = Counter()
+        self.blocked = ""  # the code with which the store refuses now; "" while it takes what comes
         self.lag_ms = 0  # age of the newest committed window's oldest delivery, when it was committed
 
     async def run(self) -> None:
@@ -155,12 +156,14 @@ class Receiver:
                 await asyncio.to_thread(self._store.append, block, harvest.keys)
             except TryLater as exc:
                 failures += 1
+                self.blocked = exc.code
                 self.counts[exc.code] += 1
                 if failures == 1:
                     log.error("receive.blocked", code=exc.code, detail=exc.detail)
                 bound_s = min(exc.after_s * 2 ** min(failures - 1, 8), LONGEST_RETRY_S)
                 await asyncio.sleep(random.uniform(0, bound_s))
             else:
+                self.blocked = ""
                 if failures:
                     log.info("receive.unblocked", failures=failures)
                 return

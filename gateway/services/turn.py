@@ -25,6 +25,7 @@ from pathlib import Path
 
 import structlog
 from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
 
 from gateway.errors import TryLater
 from gateway.incidents import Fleet, TurnOutcome
@@ -126,10 +127,15 @@ class Turn:
     def save(self) -> int:
         """Write what detectors have learned; the window up to which they have, 0 where nothing was written."""
         with self._lock:
-            if self._folder is None or self._owed or self._owed_window is not None:
+            if self._folder is None or self.owes:
                 return 0
             snapshot.save(self._folder, self.window, self.judgement.snapshot())
             return self.window
+
+    @property
+    def owes(self) -> bool:
+        """Whether something is judged that the ledger could not be told yet."""
+        return bool(self._owed) or self._owed_window is not None
 
     def train(self) -> int:
         """Train the cohorts' models on what the fleet does now; how many devices they speak of."""
@@ -178,11 +184,18 @@ class Turn:
         return verdict
 
     def _commit(self, alerts: tuple[Alert, ...], *, now_ms: int, window: int | None) -> TurnOutcome:
-        """Commit these alerts and those owed; whatever is raised, none is forgotten."""
+        """Commit these alerts and those owed; where the ledger cannot be written, none is forgotten."""
         self._owed = alerts = (*self._owed, *alerts)
         self._owed_window = window = self._owed_window if window is None else window
         if alerts or self._cases:
-            outcome = self._commit_cases(alerts, now_ms=now_ms, window=window)
+            try:
+                outcome = self._commit_cases(alerts, now_ms=now_ms, window=window)
+            except IntegrityError:
+                self._owed = ()  # they would fail again and hold up all that follow
+                names = ", ".join(sorted({alert.rule for alert in alerts}))
+                sentence = f"What {names} led to does not fit the ledger and was dropped; the log has the traceback."
+                self.watch.report("turn_dropped", sentence, now_ms)
+                raise
         else:
             outcome = TurnOutcome(now_ms=now_ms, window=window)
             if window is not None:

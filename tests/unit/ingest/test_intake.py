@@ -200,3 +200,11 @@ def test_an_empty_window_is_an_empty_harvest():
     assert harvest.keys == []
     assert harvest.columns.value.size == 0
     assert np.array_equal(harvest.columns.late, np.empty(0, np.bool_))
+
+
+def test_a_window_without_samples_has_columns_of_the_same_types():
+    """Compiled detectors take no others: a window of births alone would stop the turn."""
+    columns = Door().take(delivery(b"rubbish")).columns
+
+    kinds = [str(column.dtype) for column in (columns.series, columns.t_ms, columns.value, columns.late)]
+    assert kinds == ["int64", "int64", "float64", "bool"]

@@ -114,7 +114,7 @@ async def test_refused_deliveries_are_acknowledged_counted_and_kept(tmp_path):
 
     assert trace.steps == [("ack", 2)]
     assert receiver.counts["refused.bad_form"] == receiver.counts["refused.unknown_device"] == 1
-    assert [letter["code"] for letter in letters.newest()] == ["unknown_device", "bad_form"]
+    assert [letter.code for letter in letters.newest()] == ["unknown_device", "bad_form"]
     assert trace.marked == []
 
 
@@ -141,4 +141,4 @@ def test_dead_letters_are_bounded_and_one_topic_cannot_push_out_the_others(tmp_p
 
     sizes = [path.stat().st_size for path in tmp_path.iterdir()]
     assert sum(sizes) < 2 * MAX_FILE_BYTES + 200_000
-    assert {letter["topic"] for letter in letters.newest(30)} == {"bf/1/a/batch", "bf/1/b/batch"}
+    assert {letter.topic for letter in letters.newest(30)} == {"bf/1/a/batch", "bf/1/b/batch"}

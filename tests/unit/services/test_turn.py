@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import suppress
 
 import pytest
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from gateway.errors import TryLater
 from gateway.ledger import casebook, outbox
@@ -67,6 +68,25 @@ def test_an_error_anywhere_in_the_commit_leaves_nothing_and_owes_everything(
     assert saved == 0
     assert [(d.row.cause, len(d.messages)) for d in house.tickets()] == [("heat", 1)]
     assert casebook.read_watermark(house.engine).window == 2
+
+
+def test_what_does_not_fit_the_ledger_is_told_and_holds_up_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.pass_({0: 20.0}, at=T0)
+
+    def unfit(_connection: object, incidents: object) -> None:
+        raise IntegrityError("INSERT", {}, sqlite3.IntegrityError("FOREIGN KEY constraint failed"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(casebook, "_put_incidents", unfit)
+        with pytest.raises(IntegrityError):
+            house.pass_({0: 60.0}, at=T0 + MINUTE)
+    house.pass_({0: 60.0, 1: 70.0}, at=T0 + 2 * MINUTE)
+
+    assert "TooHot" in house.watch.problems["turn_dropped"].sentence
+    assert [d.row.ticket.device_id for d in house.tickets()] == ["d1"]
+    assert casebook.read_watermark(house.engine).window == 3
 
 
 def test_a_kill_between_commit_and_turn_loses_no_ticket(house: House) -> None:
