@@ -27,9 +27,9 @@ HALF_LIVES = (1.0 / 24.0, 0.25, 2.0)
 """Of the fading sums, in horizons: a trace of the newest change, the development, the normal state."""
 
 SHORT, MIDDLE, LONG = 0, 1, 2
-T, V, FIRST, CHANGED, ROSE, VAR, CHANGES, RISE, MEAN, STATE = 0, 1, 2, 3, 4, 5, 6, 7, 10, 13
+T, V, FIRST, CHANGED, ROSE, VAR, CHANGES, RISE, MEAN, START, STATE = 0, 1, 2, 3, 4, 5, 6, 7, 10, 13, 14
 """Columns of a course: newest time and value, first value, time of the last change and of the first rise, fading
-variance, fading count of changes, fading sums of rises (3), fading means (3); and the number of columns."""
+variance, fading count of changes, fading sums of rises (3), fading means (3), time of the first sample; how many."""
 
 OF_METRIC = (
     "last", "gain", "since_change", "since_rise", "rise_short", "rise", "rise_long", "changes", "z", "z_short",
@@ -60,9 +60,11 @@ class Plan(NamedTuple):
     place: Integers  # (devices, columns) the course of each column, -1 where there is none
     kind: Integers  # (columns,) 0 metric, 1 code, 2 service
     start: Integers  # (columns,) the first feature of each column
+    serviced: Integers  # (courses,) the device that a service record is about; -1 for other courses
     half: Floats  # (3,) half-lives in horizons
 
 
+YOUNG = 0.25  # horizons in which a course has no level of its own yet
 LONGEST = 8.0  # horizons after which a time since is "long ago": beyond it only the calendar could be learned
 
 
@@ -72,19 +74,21 @@ def _take(s: Floats, t: float, v: float, half: Floats) -> None:
     if np.isnan(s[V]):
         s[T], s[V], s[FIRST], s[VAR] = t, v, v, 0.0
         s[MEAN : MEAN + 3] = v
+        s[START] = t
         return
     dt = t - s[T]
     if dt < 0.0:
         return  # late: what came after it has been judged already
     off = s[V] - s[MEAN + LONG]
+    plain = dt / max(t - s[START], 1e-12)  # a young course is averaged evenly
     for h in range(3):
         w = 0.5 ** (dt / half[h])
         s[RISE + h] *= w
-        s[MEAN + h] += (1.0 - w) * (s[V] - s[MEAN + h])
+        s[MEAN + h] += max(1.0 - w, plain) * (s[V] - s[MEAN + h])
         if h == MIDDLE:
             s[CHANGES] *= w
         if h == LONG:
-            s[VAR] += (1.0 - w) * (off * off - s[VAR])
+            s[VAR] += max(1.0 - w, plain) * (off * off - s[VAR])
         s[RISE + h] += max(0.0, v - s[V])
     if v != s[V]:
         s[CHANGED] = t
@@ -92,6 +96,19 @@ def _take(s: Floats, t: float, v: float, half: Floats) -> None:
         if v > s[V] and np.isnan(s[ROSE]):
             s[ROSE] = t
     s[T], s[V] = t, v
+
+
+@njit(cache=True)
+def _forgive(plan: Plan, course: int, t: float, state: Floats) -> None:
+    """After service, what the device showed before tells of the part that is gone: fresh traces are wiped."""
+    device = plan.serviced[course]
+    if device < 0:
+        return
+    for c in range(plan.kind.size):
+        k = plan.place[device, c]
+        if k >= 0 and plan.kind[c] < 2 and not np.isnan(state[k, V]):
+            state[k, RISE : RISE + LONG] = 0.0
+            state[k, MEAN : MEAN + LONG] = state[k, MEAN + LONG]
 
 
 @njit(cache=True)
@@ -109,7 +126,7 @@ def _look_metric(s: Floats, t: float, half: Floats, out: Floats) -> None:
         mean[h] = w * s[MEAN + h] + (1.0 - w) * s[V]
     out[7] = s[CHANGES] * 0.5 ** (dt / half[MIDDLE])
     for k, level in enumerate((s[V], mean[SHORT], mean[MIDDLE])):
-        out[8 + k] = (level - mean[LONG]) / sd if sd > 0.0 else 0.0
+        out[8 + k] = (level - mean[LONG]) / sd if sd > 0.0 and t - s[START] > YOUNG else 0.0
 
 
 @njit(cache=True)
@@ -125,6 +142,7 @@ def _walk(samples: Samples, looks: Looks, plan: Plan, state: Floats, out: Rows) 
     for q in range(at.size):
         while i < t.size and t[i] <= at[q]:
             _take(state[course[i]], t[i], value[i], half)
+            _forgive(plan, course[i], t[i], state)
             i += 1
         for c in range(kind.size):
             k = plan.place[device[q], c]
@@ -142,6 +160,7 @@ def _walk(samples: Samples, looks: Looks, plan: Plan, state: Floats, out: Rows) 
                 row[0] = np.ceil(np.log2(max(0.5, min(4.0 * LONGEST, at[q] - s[T]))))
     while i < t.size:
         _take(state[course[i]], t[i], value[i], half)
+        _forgive(plan, course[i], t[i], state)
         i += 1
 
 
@@ -154,6 +173,7 @@ class Features:
         self._column: dict[str, int] = {}
         self._place = np.full((0, 0), -1, np.int64)
         self._state = np.empty((0, STATE))
+        self._serviced = np.empty(0, np.int64)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -179,6 +199,8 @@ class Features:
         if not column.startswith("metric:"):
             begun[:, [T, V]] = -1e9, 0.0  # a count begins at nought, long ago
         self._state = np.concatenate([self._state, begun])
+        owner = fresh if column.startswith("service:") else np.full(fresh.size, -1)
+        self._serviced = np.concatenate([self._serviced, owner])
         return np.asarray(self._place[device, c])
 
     def count(self, column: str, device: Integers) -> Floats:
@@ -211,7 +233,7 @@ class Features:
         width = np.array([len(_parts(column)) for column in self.columns], np.int64)
         kind = np.array([("metric", "code", "service").index(c.partition(":")[0]) for c in self.columns], np.int64)
         out = np.full((looks.size, int(width.sum())), np.nan, np.float32)
-        plan = Plan(self._place, kind, np.cumsum(width) - width, np.array(HALF_LIVES))
+        plan = Plan(self._place, kind, np.cumsum(width) - width, self._serviced, np.array(HALF_LIVES))
         samples = Samples(course[by_time], t_ms[by_time] / self.horizon_ms, value[by_time].astype(np.float64))
         _walk(samples, Looks(device[looks], at_ms[looks] / self.horizon_ms), plan, self._state, out)
         rows = np.empty_like(out)
@@ -221,7 +243,10 @@ class Features:
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """All state as arrays; `restore` goes on from them exactly."""
         names = np.array(self.columns, np.str_)
-        return {"place": self._place, "state": self._state, "columns": names, "horizon_ms": np.array([self.horizon_ms])}
+        return {
+            "place": self._place, "state": self._state, "serviced": self._serviced, "columns": names,
+            "horizon_ms": np.array([self.horizon_ms]),
+        }  # fmt: skip
 
     @classmethod
     def restore(cls, snapshot: dict[str, NDArray[Any]]) -> Features:
@@ -230,6 +255,7 @@ class Features:
         new.columns = [str(name) for name in snapshot["columns"]]
         new._column = {name: number for number, name in enumerate(new.columns)}
         new._place, new._state = np.array(snapshot["place"]), np.array(snapshot["state"])
+        new._serviced = np.array(snapshot["serviced"])
         return new
 
 

@@ -1,7 +1,9 @@
 """How unusual a device's past is in its fleet, without one failure ever seen: the rank of risk before there are labels.
 
-A disk whose pending sectors rise, a machine whose pressure leaves its own level, a lock that logs an error nobody else
-logs: each is a feature far in the tail of what the fleet shows. The score adds up the tails of all columns.
+Two kinds of courses tell of degradation. Counters that stand still on nearly all devices (bad sectors, rare errors):
+their growth counts, the more so the fewer devices show any. Gauges that move about a level (pressure, vibration): how
+far the newest hours lie from the device's own level counts, by how rarely the fleet shows as much. What rises on every
+device (hours in service) tells nothing.
 """
 
 from __future__ import annotations
@@ -14,41 +16,60 @@ import numpy as np
 from gateway.model import Floats
 from gateway.prognosis.features import Rows
 
-TAILS = ("rise_short", "rise", "rise_long", "changes", "z_short", "z_middle")
-COMMON = 1.0  # -log10 of the tail: one device in ten shows as much at any time, so it says nothing
-ROOM = 4000  # rows of the fleet's past that the tails are taken from; 1 in 4000 is the rarest that can be told
+ROOM = 4000  # rows of the fleet's past that shares and tails are taken from; 1 in 4000 is the rarest that can be told
+COMMON = 0.5  # -log10 of the share of devices that show growth at any time; above 1 in 3 it is how devices are
+RAREST = 2.0  # 1 in 300: rarer ones weigh no more, as their share is not known better from so few
+GROWTH = 2.0  # what a rare growth weighs beside a gauge as rarely off (measured: bench/detection/failures.py, machines)
+USUAL_TAIL = 1.0  # -log10 of a gauge's tail: one look in ten is as far off
 
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """The tails of every feature that tells of degradation, learned from rows of the whole fleet."""
+    """What is usual in a fleet, learned from rows of all of it."""
 
-    names: tuple[str, ...]
-    sorted: tuple[Floats, ...]  # for each name: (rows,) magnitudes, ascending
+    growth: tuple[tuple[str, float], ...]  # (column, weight) of the counters that tell
+    gauges: tuple[tuple[str, Floats], ...]  # (feature, magnitudes ascending)
 
     def score(self, rows: Rows, names: Sequence[str]) -> Floats:
-        """(rows,) how unusual each row is; 0 is nothing, 3 is one column as only one row in 10,000 shows it.
+        """(rows,) how unusual each row is; 0 is nothing. A row is judged by itself.
 
-        Source: M. Goldstein, A. Dengel (2012), Histogram-based outlier score, KI 2012, 59-63, on one-sided empirical
-        tails (Z. Li et al. (2022), ECOD, IEEE TKDE) of a frozen reference, so who else is asked about changes nothing.
+        Sources: weighted growth of error counters as in J. F. Murray, G. F. Hughes, K. Kreutz-Delgado (2005), Machine
+        learning methods for predicting failures in hard drives, JMLR 6, 783-816 (rank sums of counts); tails as in
+        Z. Li et al. (2022), ECOD, IEEE TKDE, with a frozen reference.
         """
-        by_column: dict[str, Floats] = {}
-        for name, reference in zip(self.names, self.sorted, strict=True):
-            if name not in names:
-                continue
-            value = _magnitude(rows[:, list(names).index(name)])
-            rank = np.searchsorted(reference, value, side="left")
-            rare = -np.log10((reference.size - rank + 1.0) / (reference.size + 1.0))
-            column = name.rpartition(".")[0]
-            by_column[column] = np.maximum(by_column.get(column, np.zeros(len(rows))), rare)
-        return np.asarray(sum((np.maximum(0.0, r - COMMON) for r in by_column.values()), np.zeros(len(rows))))
+        place = {name: i for i, name in enumerate(names)}
+        total = np.zeros(len(rows))
+        for column, weight in self.growth:
+            for part in ("rise", "rise_short"):
+                if (name := f"{column}.{part}") in place:
+                    total += GROWTH * weight * np.log1p(_magnitude(rows[:, place[name]]))
+        for name, usual in self.gauges:
+            if name in place:
+                rank = np.searchsorted(usual, _magnitude(rows[:, place[name]]), side="left")
+                rare = -np.log10((usual.size - rank + 1.0) / (usual.size + 1.0))
+                total += np.maximum(0.0, rare - USUAL_TAIL)
+        return total
 
 
 def learn(rows: Rows, names: Sequence[str]) -> Prior:
-    """A prior from (rows, features) of the fleet's past; at most ROOM rows, evenly spread."""
+    """A prior from (rows, features) of the fleet's past, at most ROOM of them, evenly spread."""
     some = rows[np.linspace(0, len(rows) - 1, min(len(rows), ROOM)).astype(int)]
-    chosen = [i for i, name in enumerate(names) if name.rpartition(".")[2] in TAILS]
-    return Prior(tuple(names[i] for i in chosen), tuple(np.sort(_magnitude(some[:, i])) for i in chosen))
+    place = {name: i for i, name in enumerate(names)}
+    growth, gauges = [], []
+    for column in dict.fromkeys(name.rpartition(".")[0] for name in names):
+        if f"{column}.rise" not in place:
+            continue
+        gain = some[:, place[f"{column}.gain"]] if f"{column}.gain" in place else np.zeros(1)
+        if (gain < 0.0).mean() > 0.1:  # it goes down as well as up
+            gauges.append((f"{column}.z_short", np.sort(_magnitude(some[:, place[f"{column}.z_short"]]))))
+            continue
+        # A line of a log counts while it is fresh; a counter that ever rose is a device that wears.
+        part, least = ("rise_long", 0.01) if column.startswith("metric:") else ("rise", 0.1)
+        share = (_magnitude(some[:, place[f"{column}.{part}"]]) > least).mean()
+        weight = min(RAREST, -np.log10(share + 1.0 / len(some)) - COMMON)
+        if weight > 0.0:
+            growth.append((column, float(weight)))
+    return Prior(tuple(growth), tuple(gauges))
 
 
 def _magnitude(value: Rows) -> Floats:

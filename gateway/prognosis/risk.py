@@ -25,7 +25,7 @@ ENOUGH_LABELS = 50  # failures from which trees rank better than the prior (benc
 PARTS = 3  # models, each calibrated on the third of the devices that it has not seen
 MOST_ROWS = 40_000  # rows to train on; the rest of the healthy ones are thinned and weighted back
 
-TREES = {"max_iter": 150, "learning_rate": 0.06, "max_leaf_nodes": 24, "min_samples_leaf": 30, "l2_regularization": 5.0}
+TREES = {"max_iter": 100, "learning_rate": 0.08, "max_leaf_nodes": 24, "min_samples_leaf": 30, "l2_regularization": 5.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class Examples:
     names: tuple[str, ...]  # (features,)
     device: Integers  # (rows,) whose row it is
     failed: Flags  # (rows,) within the horizon
+    weight: Floats | None = None  # (rows,) how many rows each stands for; None: one
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ def train(examples: Examples, *, component: str = "", seed: int = 0) -> RiskMode
     if failures < FIRST_LABELS:
         return None
     picked, weight = _sample(examples.failed, seed)
+    if examples.weight is not None:
+        weight = weight * examples.weight[picked]
     device, failed, rows = examples.device[picked], examples.failed[picked], examples.rows[picked]
     prior = learn(examples.rows, examples.names)
     score = prior.score(rows, examples.names)
@@ -87,10 +90,15 @@ def train(examples: Examples, *, component: str = "", seed: int = 0) -> RiskMode
         for k in range(PARTS):
             seen, held = part != k, part == k
             tree = HistGradientBoostingClassifier(random_state=seed + k, monotonic_cst=[*rising, 0], **TREES)
-            tree.fit(x[seen], failed[seen], sample_weight=weight[seen] / weight[seen].mean())
+            tree.fit(_filled(x[seen]), failed[seen], sample_weight=weight[seen] / weight[seen].mean())
             trees.append(tree)
             calibrations.append(calibrate(tree.predict_proba(x[held])[:, 1], failed[held], weight[held]))
     return RiskModel(examples.names, prior, tuple(trees), tuple(calibrations), failures)
+
+
+def _filled(x: Rows) -> Rows:
+    """Noughts in columns that are wholly unknown, which scikit-learn 1.9 cannot cut into bins; no tree splits there."""
+    return np.where(np.isnan(x).all(axis=0), np.float32(0.0), x)
 
 
 def _count(examples: Examples) -> int:

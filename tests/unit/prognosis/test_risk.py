@@ -6,7 +6,7 @@ import pytest
 from gateway.prognosis import prior, risk
 from gateway.prognosis.calibration import Coverage, calibrate, conform, deciles
 
-NAMES = ("metric:errors.rise", "metric:errors.last", "metric:noise.rise", "service:fan.age_doublings")
+NAMES = ("metric:errors.rise", "metric:errors.rise_long", "metric:noise.last", "service:fan.age_doublings")
 
 
 def fleet(devices, *, seed=0, rate=0.04):
@@ -17,7 +17,7 @@ def fleet(devices, *, seed=0, rate=0.04):
     rising = np.where(sick[device] & (np.arange(device.size) % 10 >= 6), rng.exponential(5.0, device.size), 0.0)
     chance = 1.0 / (1.0 + np.exp(4.0 - rising))
     failed = (rng.random(device.size) < chance) & (np.arange(device.size) % 10 >= 6)
-    rows = np.stack([rising, rising + 1.0, rng.exponential(1.0, device.size), rng.integers(-1, 5, device.size)], 1)
+    rows = np.stack([rising, rising, rng.exponential(1.0, device.size), rng.integers(-1, 5, device.size)], 1)
     return risk.Examples(rows.astype(np.float32), NAMES, device, failed), chance
 
 

@@ -1,0 +1,174 @@
+"""The live face of failure risk: features advanced block by block, examples kept, outcomes told, a model trained.
+
+`risk.failure_ratio` is the probability of failure within the horizon; NaN before the fleet has shown ten failures, for
+before that nothing honest can be said of probability. `risk.prior_score` ranks devices from the first day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.model import Block, Floats, Forecast, Integers, Roster
+from gateway.prognosis import prior
+from gateway.prognosis.features import Features, Rows
+from gateway.prognosis.risk import Examples, RiskModel, train
+
+ROOM = 200_000  # rows kept to learn from, 80 MB with 100 features; the older half is thinned when they are full
+LOOKS = 30  # in a horizon: daily for a month
+DAY_MS = 86_400_000
+
+
+class Outlook:
+    """Failure risk of one fleet. `train` is called by a job; all else is cheap."""
+
+    def __init__(self, *, horizon_ms: int = 30 * DAY_MS) -> None:
+        self.horizon_ms = horizon_ms
+        self.features = Features(horizon_ms)
+        self.model: RiskModel | None = None
+        self._prior: prior.Prior | None = None
+        self._roster = Roster()
+        self._course_of = np.empty(0, np.int64)  # (series,)
+        self._looked_ms = -1
+        self._now: tuple[Integers, Rows] = (np.empty(0, np.int64), np.empty((0, 0), np.float32))
+        self._rows: Rows = np.empty((0, 0), np.float32)
+        self._of = np.empty((0, 2), np.int64)  # (rows, 2) device and time of the kept rows
+        self._failures = np.empty((0, 2), np.int64)  # device, time
+
+    def advance(self, block: Block, roster: Roster, now_ms: int, *, codes: Sequence[str] = ()) -> None:
+        """Take one block in; where a look is due, look at all devices.
+
+        Args:
+            block: samples and log lines; late ones are left out, as what came after them has been judged.
+            roster: numbers of devices and series.
+            now_ms: event time.
+            codes: for each log line the code or template it is counted under; "" is not counted.
+        """
+        self._roster = roster
+        self._grow(roster)
+        live = ~block.late
+        course, t_ms, value = [self._course_of[block.series[live]]], [block.t_ms[live]], [block.value[live]]
+        for code in sorted(set(codes) - {""}):
+            mine = np.array([c == code for c in codes])
+            course.append(self.features.courses(f"code:{code}", block.logs.device[mine]))
+            t_ms.append(block.logs.t_ms[mine])
+            value.append(self.features.count(f"code:{code}", block.logs.device[mine]))
+        due = now_ms - self._looked_ms >= self.horizon_ms // LOOKS
+        device = np.unique(roster.series_device) if due else np.empty(0, np.int64)
+        rows = self.features.walk(
+            np.concatenate(course), np.concatenate(t_ms), np.concatenate(value),
+            device=device, at_ms=np.full(device.size, now_ms),
+        )  # fmt: skip
+        if due:
+            self._looked_ms, self._now = now_ms, (device, rows)
+            self._keep(device, rows, now_ms)
+
+    def served(self, device: Integers, t_ms: Integers, component: str) -> None:
+        """Take in service of one component of some devices."""
+        course = self.features.courses(f"service:{component}", device)
+        none = np.empty(0, np.int64)
+        self.features.walk(
+            course, t_ms, self.features.count(f"service:{component}", device), device=none, at_ms=none
+        )  # fmt: skip
+
+    def failed(self, device: Integers, t_ms: Integers) -> None:
+        """Take in failures that have come out: from outcome codes of tickets, service records, a recording's truth."""
+        self._failures = np.concatenate([self._failures, np.stack([device, t_ms], 1).astype(np.int64)])
+
+    def train(self, now_ms: int) -> RiskModel | None:
+        """Learn from the rows whose horizon is over or whose device failed; the model is put to work."""
+        if not len(self._rows):
+            return None
+        left = self._left_ms()
+        failed = left <= self.horizon_ms
+        known = failed | (self._of[:, 1] + self.horizon_ms <= now_ms)
+        order = np.flatnonzero(known)[np.lexsort((self._of[known, 1], self._of[known, 0]))]
+        names = self.features.names[: self._rows.shape[1]]
+        self._prior = prior.learn(self._rows, names)
+        self.model = train(Examples(self._rows[order], names, self._of[order, 0], failed[order]))
+        return self.model
+
+    def column(self, name: str) -> Floats | None:
+        """(devices,) `risk.failure_ratio` or `risk.prior_score` as of the newest look; None for other names."""
+        if name not in {"risk.failure_ratio", "risk.prior_score"}:
+            return None
+        out = np.full(len(self._roster.devices), np.nan)
+        device, rows = self._now
+        names = self.features.names[: rows.shape[1]]
+        if name == "risk.prior_score" and self._prior is not None:
+            out[device] = self._prior.score(rows, names)
+        if name == "risk.failure_ratio" and self.model is not None and device.size:
+            out[device] = self.model.probability(rows, names)
+        return out
+
+    def forecasts(self, now_ms: int, *, least: float = 0.1) -> tuple[Forecast, ...]:
+        """Devices that fail within the horizon with probability `least` or more, by device number."""
+        ratio = self.column("risk.failure_ratio")
+        if ratio is None or self.model is None:
+            return ()
+        days, known = self.horizon_ms // DAY_MS, self.model.failures
+        return tuple(
+            Forecast(
+                device_id=self._roster.devices[n].device_id, name="failure", made_ms=now_ms, risk_ratio=float(ratio[n]),
+                horizon_ms=self.horizon_ms,
+                reason=f"of 100 devices that look like this, {ratio[n] * 100:.0f} fail within {days} days "
+                f"(learned from {known} failures)",
+            )
+            for n in np.flatnonzero(ratio >= least)
+        )  # fmt: skip
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """All state but the model, which `train` makes again from the same rows."""
+        return {
+            **self.features.snapshot(), "rows": self._rows, "of": self._of, "failures": self._failures,
+            "course_of": self._course_of, "looked_ms": np.array([self._looked_ms]), "now_device": self._now[0],
+            "now_rows": self._now[1],
+        }  # fmt: skip
+
+    @classmethod
+    def restore(cls, snapshot: dict[str, NDArray[Any]], roster: Roster) -> Outlook:
+        """An outlook that goes on where `snapshot` was taken."""
+        new = cls(horizon_ms=int(snapshot["horizon_ms"][0]))
+        new.features = Features.restore(snapshot)
+        new._roster = roster
+        new._rows, new._of, new._failures, new._course_of = (
+            np.array(snapshot[name]) for name in ("rows", "of", "failures", "course_of")
+        )
+        new._looked_ms = int(snapshot["looked_ms"][0])
+        new._now = (np.array(snapshot["now_device"]), np.array(snapshot["now_rows"]))
+        return new
+
+    def _grow(self, roster: Roster) -> None:
+        """Begin courses for the series that came since the last block."""
+        first, end = self._course_of.size, roster.series_count
+        device, metric = roster.series_device[first:end], roster.series_metric[first:end]
+        course = np.empty(end - first, np.int64)
+        for number in np.unique(metric).tolist():
+            mine = metric == number
+            course[mine] = self.features.courses(f"metric:{roster.metrics[number]}", device[mine])
+        self._course_of = np.concatenate([self._course_of, course])
+
+    def _keep(self, device: Integers, rows: Rows, now_ms: int) -> None:
+        if rows.shape[1] > self._rows.shape[1]:  # columns are only ever added, at the end
+            more = np.full((len(self._rows), rows.shape[1] - self._rows.shape[1]), np.nan, np.float32)
+            self._rows = np.concatenate([self._rows, more], axis=1)
+        if len(self._rows) + device.size > ROOM:
+            keep = (self._left_ms() <= self.horizon_ms) | (np.arange(len(self._rows)) % 2 == 0)
+            keep[len(self._rows) // 2 :] = True
+            self._rows, self._of = self._rows[keep], self._of[keep]
+        room = max(ROOM - len(self._rows), 0)
+        self._rows = np.concatenate([self._rows, rows[:room]])
+        self._of = np.concatenate([self._of, np.stack([device, np.full(device.size, now_ms)], 1)[:room]])
+
+    def _left_ms(self) -> Floats:
+        """(rows,) from each kept row to the next known failure of its device; inf where there is none."""
+        order = np.lexsort((self._failures[:, 1], self._failures[:, 0]))
+        device, t_ms = self._failures[order, 0], self._failures[order, 1]
+        key = np.array(list(zip(device.tolist(), t_ms.tolist(), strict=True)), dtype=[("d", "i8"), ("t", "i8")])
+        mine = np.array(list(map(tuple, self._of.tolist())), dtype=[("d", "i8"), ("t", "i8")])
+        at = np.searchsorted(key, mine, side="right")
+        there = np.append(device, -1)[at] == self._of[:, 0]
+        return np.where(there, np.append(t_ms, 0)[at] - self._of[:, 1], np.inf)

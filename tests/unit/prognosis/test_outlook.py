@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gateway.model import LogLines
+from gateway.prognosis.outlook import Outlook
+from tests.unit.prognosis.fleet import DAY_MS, START_MS, block_of, roster_of
+
+DEVICES, DAYS = 200, 150
+
+
+def fleet(seed=0):
+    """(devices, days) error counts that climb for ten days before a failure, and the day of it (-1: none)."""
+    rng = np.random.default_rng(seed)
+    end = np.where(rng.random(DEVICES) < 0.45, rng.integers(30, DAYS, DEVICES), -1)
+    day = np.arange(DAYS)
+    near = (end[:, None] >= 0) & (day >= end[:, None] - 10) & (day < end[:, None])
+    return np.cumsum(rng.poisson(0.02, (DEVICES, DAYS)) + near * rng.poisson(2.0, (DEVICES, DAYS)), axis=1), end
+
+
+def lived(outlook, roster, errors, end, *, first=0, last=DAYS):
+    for day in range(first, last):
+        block = block_of(errors[:, day : day + 1].astype(float), step_ms=DAY_MS, first=day)
+        outlook.advance(block, roster, START_MS + day * DAY_MS)
+        gone = np.flatnonzero(end == day)
+        outlook.failed(gone, np.full(gone.size, START_MS + day * DAY_MS))
+    return outlook
+
+
+@pytest.fixture(scope="module")
+def story():
+    errors, end = fleet()
+    roster = roster_of(DEVICES, "errors_total")
+    return lived(Outlook(horizon_ms=10 * DAY_MS), roster, errors, end, last=120), roster, errors, end
+
+
+def test_before_ten_failures_only_the_order_is_known(story):
+    _, roster, errors, end = story
+    young = lived(Outlook(horizon_ms=10 * DAY_MS), roster, errors, end, last=32)
+
+    young.train(START_MS + 32 * DAY_MS)
+
+    assert np.isnan(young.column("risk.failure_ratio")).all()
+    score = young.column("risk.prior_score")
+    soon = (end >= 33) & (end < 38)
+    assert score[soon].mean() > 3.0 * score[end < 0].mean()
+
+
+def test_risk_learned_from_the_fleets_failures_finds_those_to_come(story):
+    outlook, _, _, end = story
+
+    model = outlook.train(START_MS + 120 * DAY_MS)
+    ratio = outlook.column("risk.failure_ratio")
+
+    soon = (end >= 120) & (end < 128)
+    assert model.failures >= 10
+    assert ratio[soon].mean() > 5.0 * ratio[end < 0].mean()
+    assert {f.name for f in outlook.forecasts(START_MS + 120 * DAY_MS)} == {"failure"}
+
+
+def test_nothing_is_learned_from_what_has_not_happened_yet(story):
+    _, roster, errors, end = story
+    outlook = lived(Outlook(horizon_ms=10 * DAY_MS), roster, errors, end, last=60)
+
+    model = outlook.train(START_MS + 60 * DAY_MS)
+
+    assert model.failures <= ((end >= 0) & (end < 60)).sum()
+
+
+def test_a_restart_changes_nothing(story):
+    _, roster, errors, end = story
+    straight = lived(Outlook(horizon_ms=10 * DAY_MS), roster, errors, end, last=50)
+    restarted = Outlook.restore(straight.snapshot(), roster)
+    for outlook in (straight, restarted):
+        lived(outlook, roster, errors, end, first=50, last=70)
+        outlook.train(START_MS + 70 * DAY_MS)
+
+    np.testing.assert_array_equal(restarted.column("risk.failure_ratio"), straight.column("risk.failure_ratio"))
+
+
+def test_log_codes_are_counted_and_service_wipes_fresh_traces():
+    roster = roster_of(2, "volts")
+    outlook = Outlook(horizon_ms=10 * DAY_MS)
+    logs = LogLines(
+        device=np.array([0, 0, 1]), t_ms=np.full(3, START_MS), severity=np.full(3, 3, np.int8), source=("", "", ""),
+        text=("E7", "E7", "hello"),
+    )  # fmt: skip
+    block = block_of(np.ones((2, 1)), step_ms=DAY_MS)
+    block = block.__class__(**{name: getattr(block, name) for name in block.__slots__ if name != "logs"}, logs=logs)
+
+    outlook.advance(block, roster, START_MS, codes=("E7", "E7", ""))
+    outlook.served(np.array([0]), np.array([START_MS + DAY_MS]), "pump")
+    before, after = outlook._now[1], Outlook.restore(outlook.snapshot(), roster)
+    after.advance(block_of(np.ones((2, 1)), step_ms=DAY_MS, first=2), roster, START_MS + 2 * DAY_MS)
+
+    rise = outlook.features.names.index("code:E7.rise")
+    assert before[0, rise] == 2.0
+    assert np.isnan(before[1, rise])
+    assert after._now[1][0, rise] == 0.0
