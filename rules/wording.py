@@ -1,8 +1,8 @@
 """Sentences with facts filled in, as `Battery health is {battery_health_ratio:%}, silent for {silent_s:duration}.`.
 
 A placeholder is a fact's name and, after a colon, how it is written: `.0` to `.9` decimals, `%` of a ratio, `bytes`,
-`duration` of seconds, `days` of a number of days (`6 days`, `14 h`, `45 min`), or a sign first (`+.1`). An unknown
-value reads "unknown".
+`duration` of seconds, `days` of a number of days (`6.4 days`, `14 h`, `45 min`), or a sign first (`+.1`). An
+unknown value reads "unknown".
 """
 
 from __future__ import annotations
@@ -63,12 +63,14 @@ def _duration(seconds: float) -> str:
 
 
 def _days(days: float) -> str:
-    """In the largest unit that tells it apart: minutes to 90 of them, hours to 36."""
+    """In the unit that tells it apart: minutes to 90 of them, hours to 47, then days, to 10 with a tenth."""
     if math.isinf(days):
         return "a long time"
     if days < 1 / 16:
         return f"{max(days, 0.0) * 1440:.0f} min"
-    return f"{days * 24:.0f} h" if days < 1.5 else f"{days:.0f} days"
+    if days < 47.5 / 24:
+        return f"{days * 24:.0f} h"
+    return f"{days:.1f} days".replace(".0 ", " ") if days < 9.95 else f"{days:.0f} days"
 
 
 def _size(value: float) -> str:

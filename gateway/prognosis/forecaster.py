@@ -303,7 +303,9 @@ def _sentence(spec: ForecastSpec, slope: float, span: float, days: Floats) -> st
 
 
 def _time(days: float) -> str:
-    """In the largest unit that tells it apart: minutes to 90 of them, hours to 36."""
+    """In the unit that tells it apart: minutes to 90 of them, hours to 47, then days, to 10 with a tenth."""
     if days < 1 / 16:
         return f"{days * 1440:.0f} min"
-    return f"{days * 24:.0f} h" if days < 1.5 else f"{days:.0f} days"
+    if days < 47.5 / 24:
+        return f"{days * 24:.0f} h"
+    return f"{days:.1f} days".replace(".0 ", " ") if days < 9.95 else f"{days:.0f} days"
