@@ -33,8 +33,8 @@ def apply_desired(collect: Collect, settings: Mapping[str, object]) -> tuple[Col
 def shown(collect: Collect) -> dict[str, object]:
     """The changeable settings as they would be desired."""
     return {
-        "sample_every": f"{collect.sample_every:g}s",
-        "flush_every": f"{collect.flush_every:g}s",
+        "sample_every": f"{collect.sample_every:.12g}s",
+        "flush_every": f"{collect.flush_every:.12g}s",
         "sensors": list(collect.sensors),
         "log_level": SEVERITIES[collect.log_level],
         "log_lines_per_minute": collect.log_lines_per_minute,
