@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from gateway.errors import Refused
 from gateway.ledger.database import Record
 from gateway.services.downlink import LIFE_MS, Order
+from gateway.web import words
 from gateway.web.deps import Downlink, WebDeps
 
 BUILT_IN = {"ping": "Ping", "diagnostics": "Diagnostics"}
@@ -21,6 +22,7 @@ TITLES = {
 }  # fmt: skip
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}  # as the agent reads durations
 LONGEST_S = 86_400.0
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d)", re.ASCII)
 REFUSALS = {
     "unknown_command": "The device has no hook of that name.",
     "busy": "Another hook still runs on the device.",
@@ -41,7 +43,7 @@ Sensor: TypeAlias = Literal["cpu", "memory", "disk", "temperature", "network", "
 
 def _at_least(low_s: float) -> AfterValidator:
     def check(text: str) -> str:
-        found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d)", text, re.ASCII)
+        found = _DURATION.fullmatch(text)
         if not found or not low_s <= float(found[1]) * SECONDS[found[2]] <= LONGEST_S:
             raise ValueError(f"write a time such as 10s, 5m or 1h, from {low_s:g} s to a day")
         return text
@@ -114,7 +116,7 @@ def settings_of(device: Record) -> Settings:
         reported_version=int(reported["version"]) if "version" in reported else None,
         rows=tuple(
             Setting(
-                key=key, wanted=_text(wanted.get(key)), reported=_text(held.get(key)), refused=_text(refused.get(key))
+                key=key, wanted=_text(wanted.get(key)), reported=_text(held.get(key)), refused=str(refused.get(key, ""))
             )
             for key in keys
             if key in wanted or key in held or key in refused
@@ -160,6 +162,9 @@ def _table(value: object) -> Mapping[str, Any]:
 
 
 def _text(value: object) -> str:
+    """A setting for people; durations in the unit that fits, so that `1m` and `60s` read alike."""
     if value is None:
         return ""
+    if isinstance(value, str) and (found := _DURATION.fullmatch(value)):
+        return words.amount(float(found[1]) * SECONDS[found[2]], "setting_s")
     return ", ".join(str(one) for one in value) if isinstance(value, list | tuple) else str(value)

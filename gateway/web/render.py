@@ -70,6 +70,7 @@ def environment() -> Environment:
         "asset": lambda name: f"/static/{name}?v={versions[name]}",
         "ago": ago,
         "forecast_words": words.forecast_sentence,
+        "is_due": words.is_due,
         "local_time": local_time,
         "LOOK": LOOK,
         "HEALTH_WORD": HEALTH_WORD,

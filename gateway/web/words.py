@@ -18,7 +18,12 @@ SIGNS = {
     "bytes_per_second": "B/s", "bits_per_second": "bit/s", "tasks": "tasks", "per_s": "/s",
 }  # fmt: skip
 _SUFFIXES = (*sorted(SIGNS, key=len, reverse=True), "ratio", "total", "count")
-_NAME = re.compile(r"\b[a-z][a-z0-9]*(?:_[a-z0-9]+)+\b")
+_SAID = re.compile(
+    r"(?P<name>\b[a-z][a-z0-9]*(?:_[a-z0-9]+)+\b)|(?P<end>\. )|"
+    r"\b(?P<before>near|is|usual|usually|by|reaches|repeated|climbed|sunk|of) "
+    r"(?P<number>-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?)(?![\d.]*\d| ?%)",
+    re.ASCII,
+)
 _SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -42,20 +47,34 @@ def title(metric: str) -> str:
 
 
 def plain(sentence: str) -> str:
-    """A sentence with metrics called by their titles: `heap_free_bytes fell` becomes `Heap free fell`."""
+    """Sentences with metrics called by their titles, and numbers about them with their units.
 
-    def named(found: re.Match[str]) -> str:
-        before = sentence[: found.start()]
-        return _titled(found[0], begins=not before or before.endswith(". "))
+    `heap_free_bytes fell by 1.2e+07.` becomes `Heap free fell by 12 MB.` A number is about the metric named last in
+    its sentence.
+    """
+    about = ""
 
-    return _NAME.sub(named, sentence)
+    def said(found: re.Match[str]) -> str:
+        nonlocal about
+        if name := found["name"]:
+            about = name if name in METRICS or unit(name) else about
+            before = sentence[: found.start()]
+            return _titled(name, begins=not before or before.endswith(". "))
+        if found["end"]:
+            about = ""
+            return found[0]
+        value = float(found["number"].replace(",", ""))
+        return f"{found['before']} {amount(value, about)}" if about or "e" in found["number"] else found[0]
+
+    return _SAID.sub(said, sentence)
 
 
 def _titled(name: str, *, begins: bool) -> str:
     if name not in METRICS and not unit(name):
         return name
     text = title(name)
-    return text if begins or text[1:2].isupper() else text[:1].lower() + text[1:]
+    is_name = any(letter.isupper() for letter in text.partition(" ")[0][1:])
+    return text if begins or is_name else text[:1].lower() + text[1:]
 
 
 def sign(metric: str) -> str:
@@ -136,15 +155,38 @@ def day(ms: int) -> str:
 
 def forecast_sentence(forecast: Forecast, now_ms: int) -> str:
     """A forecast in words, with its interval; "" where it says nothing of time or risk."""
-    metric, parts = forecast.metric, []
-    what = title(metric or forecast.name).lower()
+    what = title(forecast.metric or forecast.name).lower()
+    sentences = []
     if forecast.median_ms is not None:
-        goal = "its limit" if forecast.limit is None else amount(forecast.limit, metric)
-        parts.append(_capital(f"{what} reaches {goal} {_when(forecast.median_ms, now_ms)}"))
-    if forecast.low_ms is not None and forecast.high_ms is not None and forecast.high_ms > now_ms:
-        parts.append(_interval(forecast.low_ms, forecast.high_ms, now_ms))
-    sentences = ["; ".join(parts), "" if forecast.risk_ratio is None else _risk(forecast, what, forecast.risk_ratio)]
-    return " ".join(f"{sentence}." for sentence in sentences if sentence)
+        sentences.append(_capital(f"{what} {_reaches(forecast, forecast.median_ms, now_ms)}"))
+    if forecast.risk_ratio is not None and not _goes_without_saying(forecast):
+        sentences.append(_risk(forecast, what, forecast.risk_ratio))
+    return " ".join(f"{sentence}." for sentence in sentences)
+
+
+def is_due(forecast: Forecast, now_ms: int) -> bool:
+    """Whether a forecast, made earlier and never renewed, spoke of a time that is past."""
+    return forecast.median_ms is not None and forecast.made_ms < forecast.median_ms <= now_ms
+
+
+def _reaches(forecast: Forecast, median_ms: int, now_ms: int) -> str:
+    goal = "its limit" if forecast.limit is None else amount(forecast.limit, forecast.metric)
+    if is_due(forecast, now_ms):
+        return f"was to reach {goal} about {_moment(median_ms, now_ms)}, as seen {ago(forecast.made_ms, now_ms)}"
+    if median_ms <= now_ms:
+        return f"has reached {goal}"
+    said = f"reaches {goal} in about {span(median_ms - now_ms)} ({_moment(median_ms, now_ms)})"
+    if forecast.low_ms is not None and forecast.high_ms is not None:
+        said += f"; 9 times in 10 {_interval(max(forecast.low_ms, now_ms), forecast.high_ms, now_ms)}"
+    return said
+
+
+def _goes_without_saying(forecast: Forecast) -> bool:
+    """Whether the interval says already that the limit is reached within the horizon."""
+    if forecast.limit is None or forecast.median_ms is None:
+        return False
+    end_ms = forecast.made_ms + (forecast.horizon_ms or 0)
+    return forecast.high_ms is None or forecast.high_ms <= end_ms or forecast.median_ms <= forecast.made_ms
 
 
 def share(ratio: float) -> str:
@@ -163,22 +205,19 @@ def _risk(forecast: Forecast, what: str, ratio: float) -> str:
 
 
 def _interval(low_ms: int, high_ms: int, now_ms: int) -> str:
-    if day(low_ms) != day(high_ms):
-        return f"9 times in 10 between {day(low_ms)} and {day(high_ms)}"
-    return f"9 times in 10 between {_clock(max(low_ms, now_ms))} and {_clock(high_ms)} UTC"
+    if high_ms - now_ms < 2 * DAY_MS:
+        low, high = _moment(low_ms, now_ms), _moment(high_ms, now_ms)
+        return f"between {low.removesuffix(' UTC')} and {high}"
+    low, high = day(low_ms), day(high_ms)
+    return f"on {low}" if low == high else f"between {low} and {high}"
 
 
-def _when(ms: int, now_ms: int) -> str:
-    if ms <= now_ms:
-        return "now"
-    at = day(ms) if ms - now_ms >= 36 * HOUR_MS else f"{_clock(ms)} UTC"
-    if at != day(ms) and day(ms) != day(now_ms):
-        at = f"{day(ms)} {at}"
-    return f"in about {span(ms - now_ms)} ({at})"
-
-
-def _clock(ms: int) -> str:
-    return f"{moment(ms):%H:%M}"
+def _moment(ms: int, now_ms: int) -> str:
+    """A time of day where it is near, with its day where that is another; else the day alone."""
+    if abs(ms - now_ms) >= 2 * DAY_MS:
+        return day(ms)
+    clock = f"{moment(ms):%H:%M} UTC"
+    return clock if day(ms) == day(now_ms) else f"{day(ms)} {clock}"
 
 
 def _capital(text: str) -> str:

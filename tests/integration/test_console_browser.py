@@ -237,7 +237,7 @@ def test_settings_half_typed_outlive_a_refresh_and_are_applied(desk: Console) ->
     desk.page.wait_for_selector("#settings >> text=As wanted")
 
     assert typed == "25s"
-    assert desk.page.locator("#settings dd").first.inner_text() == "25s"
+    assert desk.page.locator("#settings dd").first.inner_text() == "25 s"
 
 
 def test_a_silence_is_added_from_a_device_in_the_zone_of_the_browser_and_ended(desk: Console) -> None:

@@ -21,6 +21,10 @@
   const scaled = (value, sign) => {
     if (value == null || !Number.isFinite(value)) return "–";
     if (sign === "%") return `${Number((value * 100).toPrecision(3))} %`;
+    if (sign === "s" && Math.abs(value) >= 120) {
+      const [size, name] = [[86400, "days"], [3600, "h"], [60, "min"]].find(([size]) => Math.abs(value) >= 2 * size);
+      return `${Number((value / size).toPrecision(3))} ${name}`;
+    }
     if (sign === "s" && value !== 0 && Math.abs(value) < 0.1) return `${Number((value * 1000).toPrecision(3))} ms`;
     const steps = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
     const step = steps.find(([size]) => Math.abs(value) >= size * (sign.startsWith("B") ? 1 : 10));

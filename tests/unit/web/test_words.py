@@ -49,6 +49,30 @@ def test_sentences_call_metrics_by_their_titles() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "memory_available_bytes falls by 1.19e+07 a day, for 4 days now; at this pace it reaches 1.67772e+07",
+            "Memory available falls by 11.9 MB a day, for 4 days now; at this pace it reaches 16.8 MB",
+        ),
+        ("uptime_s has varied for 11 hours, near 130,499.", "Uptime has varied for 11 hours, near 2 days."),
+        ("boots_total is 24, 300 % above its usual 6.01.", "Boots is 24, 300 % above its usual 6.01."),
+        (
+            "Something new: temperature_celsius is 60.5, usually 52; wifi_signal_dbm is -80. It is 3 of 5",
+            "Something new: temperature is 60.5 °C, usually 52 °C; Wi-Fi signal is -80 dBm. It is 3 of 5",
+        ),
+        (
+            "battery_health_ratio has sunk 30 % from its usual 0.97.",
+            "Battery health has sunk 30 % from its usual 97 %.",
+        ),
+        ("Free memory is 77.4 MiB; at 16 MiB it restarts.", "Free memory is 77.4 MiB; at 16 MiB it restarts."),
+    ],
+)
+def test_numbers_about_a_metric_get_its_unit(said: str, told: str) -> None:
+    assert plain(said) == told
+
+
 def test_moments_are_told_from_now() -> None:
     assert ago(NOW_MS - 180_000, NOW_MS) == "3 min ago"
     assert ago(NOW_MS + 9 * DAY_MS, NOW_MS) == "in 9 days"
@@ -64,6 +88,7 @@ def forecast(**more: object) -> Forecast:
 
 LIMIT = {"metric": "battery_health_ratio", "limit": 0.55}
 MINUTE_MS = 60_000
+MONTH = {"risk_ratio": 1.0, "horizon_ms": 30 * DAY_MS}
 
 
 @pytest.mark.parametrize(
@@ -74,24 +99,38 @@ MINUTE_MS = 60_000
             "Battery health reaches 55 % in about 6 days (31 Jul); 9 times in 10 between 29 Jul and 3 Aug.",
         ),
         (
-            LIMIT
-            | {
-                "median_ms": NOW_MS + 34 * MINUTE_MS, "low_ms": NOW_MS - 5, "high_ms": NOW_MS + 75 * MINUTE_MS,
-                "risk_ratio": 1.0, "horizon_ms": 30 * DAY_MS,
-            },
-            "Battery health reaches 55 % in about 34 min (17:54 UTC); 9 times in 10 between 17:20 and 18:35 UTC. "
-            "It reaches its limit within 30 days with 99 % probability.",
+            LIMIT | {"median_ms": NOW_MS + 34 * MINUTE_MS, "low_ms": NOW_MS - 5, "high_ms": NOW_MS + 75 * MINUTE_MS}
+            | MONTH,
+            "Battery health reaches 55 % in about 34 min (17:54 UTC); 9 times in 10 between 17:20 and 18:35 UTC.",
         ),
         (
             LIMIT | {"median_ms": NOW_MS + 20 * 60 * MINUTE_MS},
             "Battery health reaches 55 % in about 20 h (26 Jul 13:20 UTC).",
         ),
         (
-            LIMIT | {"median_ms": NOW_MS - 1, "low_ms": NOW_MS - 9, "high_ms": NOW_MS - 1},
-            "Battery health reaches 55 % now.",
+            LIMIT | {"median_ms": NOW_MS + 5 * DAY_MS, "low_ms": NOW_MS + 5 * DAY_MS - MINUTE_MS,
+                     "high_ms": NOW_MS + 5 * DAY_MS + MINUTE_MS},
+            "Battery health reaches 55 % in about 5 days (30 Jul); 9 times in 10 on 30 Jul.",
         ),
         (
-            LIMIT | {"risk_ratio": 0.004, "horizon_ms": 30 * DAY_MS},
+            LIMIT | {"median_ms": NOW_MS + 20 * DAY_MS, "low_ms": NOW_MS + 9 * DAY_MS, "high_ms": NOW_MS + 40 * DAY_MS}
+            | MONTH | {"risk_ratio": 0.83},
+            "Battery health reaches 55 % in about 20 days (14 Aug); 9 times in 10 between 3 Aug and 3 Sep. "
+            "It reaches its limit within 30 days with 83 % probability.",
+        ),
+        (
+            LIMIT | {"median_ms": NOW_MS, "low_ms": NOW_MS, "high_ms": NOW_MS} | MONTH,
+            "Battery health has reached 55 %.",
+        ),
+        (
+            LIMIT | {"median_ms": NOW_MS - 2 * DAY_MS, "made_ms": NOW_MS - 6 * DAY_MS} | MONTH,
+            "Battery health was to reach 55 % about 23 Jul, as seen 6 days ago.",
+        ),
+        (
+            LIMIT | MONTH, "Battery health reaches its limit within 30 days with 99 % probability.",
+        ),
+        (
+            LIMIT | MONTH | {"risk_ratio": 0.004},
             "Battery health reaches its limit within 30 days with under 1 % probability.",
         ),
         ({"risk_ratio": 0.31, "horizon_ms": 30 * DAY_MS}, "31 of 100 devices in this state fail within 30 days."),
