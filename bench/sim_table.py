@@ -75,8 +75,9 @@ def main() -> int:
     about = {"commit": _commit(), "quick": options.quick, "devices": devices, "days": days}
     reports: dict[int, dict[Cut, ScoreReport]] = {}
     found: dict[str, Any] = {}
+    library = rules.load()
     for seed in seeds:
-        reports[seed] = scored(seed, devices, days, console)
+        reports[seed] = scored(seed, devices, days, library, console)
         found = summary(reports) | about
         if options.json:  # after each fleet, since one takes minutes
             Path(options.json).write_text(json.dumps(found, indent=1) + "\n")
@@ -90,10 +91,10 @@ def main() -> int:
     return 0
 
 
-def scored(seed: int, devices: int, days: int, console: Console) -> dict[Cut, ScoreReport]:
+def scored(seed: int, devices: int, days: int, library: rules.RuleSet, console: Console) -> dict[Cut, ScoreReport]:
     """One fleet's report at every cut."""
     fleet = firmware_sim.Fleet(seed, devices, start_ms=END_MS - days * DAY_MS, end_ms=END_MS)
-    library, recorded = _telling_all(rules.load())
+    library, recorded = _telling_all(library)
     with tempfile.TemporaryDirectory(prefix="beforehand-sim-") as folder, Progress(console=console) as bars:
         firmware_sim.export(Path(folder), fleet)
         task = bars.add_task(f"seed {seed}", total=1.0)

@@ -124,12 +124,13 @@ def _in_all(found: Any) -> list[str]:
     best, seeds = found["recall_at_one_false"], ", ".join(str(held["seed"]) for held in found["seeds"])
     within = "no cut stays within it" if best is None else f"{share(best)} (cut `{found['cut_at_one_false']}`)"
     return [
-        f"Together: {share(found['recall'])} of {found['due']} occasions found, {share(found['beforehand_ratio'])} before "
-        f"the owner noticed, median lead {found['median_lead_hours']:.0f} h. {found['false_tickets']} of "
+        f"Together: {share(found['recall'])} of {found['due']} occasions found, {share(found['beforehand_ratio'])} "
+        f"before the owner noticed, median lead {found['median_lead_hours']:.0f} h. {found['false_tickets']} of "
         f"{found['tickets']} tickets were false in {found['device_months']:,.0f} device-months of healthy life: "
         f"{found['false_per_100_device_months']:.2f} per 100" + (f" ({causes})." if causes else "."),
         f"**Recall at one false ticket per 100 device-months: {within}.**",
-        f"Fleets of seeds {seeds}, {found['devices']} devices and {found['days']} days each; commit `{found['commit']}`.",
+        f"Fleets of seeds {seeds}, {found['devices']} devices and {found['days']} days each, at commit "
+        f"`{found['commit']}`.",
     ]
 
 
