@@ -2,7 +2,8 @@
 
 Between the markers `<!-- NAME: begin -->` and `<!-- NAME: end -->` of the document stand `anomaly`, `failures` and
 `logs` (every file of `bench.detection`; of a key that several hold, the row of the newest commit counts), `simulated`
-(sim_table.json of `bench.sim_table`) and `cost` (detect_cost.json of `bench.detect_cost`). With `--check` nothing is
+(sim_table.json of `bench.sim_table`), `cost` (detect_cost.json of `bench.detect_cost`) and `disks` (replay_disks.json
+of `bench.replay_disks`, with docs/img/replay_disks.png where it is there). With `--check` nothing is
 written, and the exit code says whether the document is as fresh as the results.
 """
 
@@ -21,6 +22,17 @@ from bench.sim_table import mode_row
 ROOT = Path(__file__).parents[2]
 RESULTS, DOCUMENT = ROOT / "bench" / "results", ROOT / "docs" / "detection.md"
 SAYS = {True: "yes", False: "**no**", None: ""}
+DISKS_PICTURE = "img/replay_disks.png"
+COSTS = {
+    "values_per_s": ("values a second, 100,000 series", "1,000,000"),
+    "habit_values_per_s": ("the same with a habit for every device", ""),
+    "state_bytes_per_series": ("bytes of state a series", "1,024"),
+    "all_bytes_per_series": ("the same with what belongs to devices", ""),
+    "habit_bytes_per_series": ("bytes of a habit, for each of its series", ""),
+    "train_seconds_10000_devices": ("seconds to train the habits of 10,000 devices", "60"),
+    "cohort_seconds_10000_devices": ("seconds for baselines and fleet models of 10,000 devices", "60"),
+    "peak_rss_mb": ("MB of memory at 1,000,000 series", ""),
+}
 WHOLE = 100.0  # from which a figure is shown without decimals
 MODE_TITLES = (
     "Fault mode", "Occasions", "Recall", "Before the owner noticed", "Right cause", "Median lead", "Least lead",
@@ -57,6 +69,7 @@ def sections(folder: Path) -> dict[str, str]:
         **{part: _figures(part, rows) for part in ("anomaly", "failures", "logs")},
         "simulated": _simulated(files.get("sim_table.json")),
         "cost": _cost(files.get("detect_cost.json")),
+        "disks": _disks(files.get("replay_disks.json")),
     }
 
 
@@ -137,10 +150,22 @@ def _in_all(found: Any) -> list[str]:
 def _cost(found: Any) -> str:
     if found is None:
         return "Not measured yet: `python -m bench.detect_cost --json bench/results/detect_cost.json`."
-    plain = {name: value for name, value in found.items() if isinstance(value, int | float)}
-    rows = [(name.replace("_", " "), number(float(value))) for name, value in plain.items()]
-    rows += [(f"values a second over {int(size):,} series", f"{speed:,}") for size, speed in found["curve"].items()]
-    return "\n".join(_table(("Figure", "Value"), rows))
+    rows = [(COSTS[name][0], number(float(found[name])), COSTS[name][1]) for name in COSTS if name in found]
+    rows += [(f"values a second, {int(size):,} series", f"{speed:,}", "") for size, speed in found["curve"].items()]
+    return "\n".join(_table(("One core", "Measured", "To reach"), rows))
+
+
+def _disks(found: Any) -> str:
+    if found is None:
+        return "Not measured yet: `python -m bench.replay_disks --data DISKS --json bench/results/replay_disks.json`."
+    total = found["total"]
+    told = (
+        f"{total['tickets']:,} tickets over three and a half years, of which {share(total['precision'])} were followed "
+        f"by a failure within 30 days; {total['failures_foreseen_a_day_ahead']:,} of {total['failures']:,} failures "
+        f"foreseen at least a day ahead, median lead {total['median_lead_days']:.0f} days. Data: Backblaze."
+    )
+    there = (DOCUMENT.parent / DISKS_PICTURE).is_file()
+    return told + (f"\n\n![Tickets a month, precision and lead time of real disks]({DISKS_PICTURE})" if there else "")
 
 
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -51,7 +51,7 @@ def test_only_what_stands_between_markers_is_written_anew() -> None:
 def test_results_that_are_missing_are_named_with_their_command(tmp_path: Path) -> None:
     parts = sections(tmp_path)
 
-    assert set(parts) == {"anomaly", "failures", "logs", "simulated", "cost"}
+    assert set(parts) == {"anomaly", "failures", "logs", "simulated", "cost", "disks"}
     assert all("Not measured yet: `python -m bench." in part for part in parts.values())
 
 
