@@ -36,12 +36,17 @@ class TelemetrySource(Protocol):
 
     - `windows()` yields lists of deliveries until cancelled, each closed at `size` or after `linger_s`, whichever is
       first, and reconnects by itself;
-    - what was yielded but not acknowledged is yielded again after a reconnect or a restart;
+    - what was yielded but not acknowledged is yielded again after a reconnect or a restart, or when `windows` is asked
+      for anew, whatever is acknowledged meanwhile;
     - at most `inflight` deliveries are unacknowledged at once, so a slow gateway slows the broker;
     - windows are acknowledged whole, in the order in which they came.
     """
 
     inflight: int
+
+    async def open(self) -> None:
+        """Subscribe, so that nothing published from now on is missed; where the broker is away, `windows` does it."""
+        ...
 
     def windows(self, *, size: int, linger_s: float) -> AsyncIterator[list[Delivery]]:
         """Windows of deliveries, for ever."""

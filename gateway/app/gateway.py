@@ -156,8 +156,8 @@ class Gateway:
         self.store.settle(window)
         return f"window {window}" if window else "a turn waits for the ledger"
 
-    def _train(self, _at_ms: int) -> str:
-        return f"cohorts of {self.turn.train():,} devices"
+    def _train(self, at_ms: int) -> str:
+        return self.turn.train(wall_ms=at_ms)
 
 
 @asynccontextmanager
@@ -181,6 +181,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             await broker.start()
         gateway = await asyncio.to_thread(_join, settings, engine, broker, console, plain)
         begun.push_async_callback(gateway.stop)
+        await gateway.source.open()
         yield gateway
 
 

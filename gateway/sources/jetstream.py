@@ -7,6 +7,10 @@ same broker: bench/README.md.
 The consumer takes the whole stream and leaves out here what is not for us: with several filter subjects the server
 looks through all subjects at every message (measured with 5,000 devices: 3 times the broker's work a message).
 
+A consumer gives what an earlier link left unacknowledged only after `ack_wait`, and what is acknowledged by position
+meanwhile would cover it: it would be lost. So every link makes a consumer of its own, which gets all that the stream
+still holds, and then removes the one before; the stream keeps what some consumer has not acknowledged.
+
 Invariant: asked for and not yet come, plus come and not acknowledged, is at most `inflight`; the broker holds the rest.
 """
 
@@ -25,6 +29,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
@@ -38,6 +43,7 @@ _HEAD = "$MQTT.msgs."
 ASK_S = 20.0  # a request for messages lives this long in the broker
 ASK_BYTES = 32 << 20  # of one request: bounds memory whatever the payloads are
 RETRY_S = 0.5
+OPEN_S = 10.0
 log = structlog.get_logger(__name__)
 
 
@@ -67,14 +73,23 @@ class JetStreamSource:
         self._publisher = Publisher(mqtt_host, mqtt_port, user=user, password=password, name=f"{name}-publisher")
         self._client: Client | None = None
         self._inbox: Subscription | None = None
+        self._durables = (name, f"{name}-b")  # in turn
+        self._durable = ""  # the consumer of this link; "" while there is none
         self._held: deque[Delivery] = deque()
         self._held_bytes = 0
         self._asked = 0
         self._asked_at = 0.0
         self._arrived = asyncio.Event()
 
+    async def open(self) -> None:
+        """Be subscribed, where the broker answers; see ports.TelemetrySource."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(OPEN_S):
+                await self._ready()
+
     async def windows(self, *, size: int, linger_s: float) -> AsyncIterator[list[Delivery]]:
         """Lists of deliveries; see ports.TelemetrySource."""
+        self._durable = ""  # what was yielded before and not acknowledged comes again
         while True:
             await self._ready()
             await self._gather(1, asyncio.get_running_loop().time() + ASK_S)
@@ -86,7 +101,7 @@ class JetStreamSource:
 
     async def _gather(self, count: int, deadline: float) -> None:
         """Wait until so many deliveries are held, or as many bytes as one request brings, or the link is gone."""
-        while len(self._held) < count and self._held_bytes < ASK_BYTES and self._inbox is not None:
+        while len(self._held) < count and self._held_bytes < ASK_BYTES and self._durable:
             await self._ask()
             self._arrived.clear()
             try:
@@ -121,23 +136,26 @@ class JetStreamSource:
 
     async def _ready(self) -> None:
         """Connect and make the consumer, as often as it takes."""
-        while self._inbox is None:
+        while not self._durable:
             try:
                 if self._client is None:
                     self._client = await self._connect()
-                await self._consumer(self._client)
-                self._held.clear()  # delivered over the old link: the broker delivers them again
-                self._held_bytes = self._asked = 0
+                if self._inbox is not None:
+                    await self._inbox.unsubscribe()
                 self._inbox = await self._client.subscribe(
                     self._client.new_inbox(), cb=self._take, pending_msgs_limit=-1, pending_bytes_limit=-1
                 )
+                durable = await self._consumer(self._client)
+                self._held.clear()  # delivered over the old link: the broker delivers them again
+                self._held_bytes = self._asked = 0
+                self._durable = durable
             except (NatsError, JetStreamError, OSError, TimeoutError) as exc:
                 log.debug("source.away", error=repr(exc))
                 await asyncio.sleep(RETRY_S)
 
     async def _connect(self) -> Client:
         async def again() -> None:
-            self._inbox = None
+            self._durable = ""
             self._arrived.set()
 
         return await nats.connect(
@@ -145,20 +163,27 @@ class JetStreamSource:
             reconnect_time_wait=0.2, reconnected_cb=again, error_cb=_quiet, pending_size=64 << 20,
         )  # fmt: skip
 
-    async def _consumer(self, client: Client) -> None:
-        """Make the durable consumer; a first MQTT link makes the broker create the stream."""
+    async def _consumer(self, client: Client) -> str:
+        """Make the consumer of this link, and remove those before it; a first MQTT link makes the stream."""
         stream = client.jetstream(timeout=5)
         try:
             await stream.stream_info(STREAM)
         except NotFoundError:
             await self._publisher.connect()
+        there = [name for name in self._durables if await _exists(stream, name)]
+        if len(there) == len(self._durables):  # an earlier link ended between making and removing
+            await stream.delete_consumer(STREAM, there.pop())
+        durable = next(name for name in self._durables if name not in there)
         await stream.add_consumer(
             STREAM,
             ConsumerConfig(
-                durable_name=self._name, deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.ALL,
+                durable_name=durable, deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.ALL,
                 ack_wait=self._ack_wait_s, max_ack_pending=self.inflight,
             ),
         )  # fmt: skip
+        for name in there:
+            await stream.delete_consumer(STREAM, name)
+        return durable
 
     async def _ask(self) -> None:
         """Ask the broker for as much as may come, where too little is asked for."""
@@ -171,7 +196,7 @@ class JetStreamSource:
         request = {"batch": want, "expires": int(ASK_S * 1e9), "max_bytes": ASK_BYTES}
         with contextlib.suppress(NatsError):
             await self._client.publish(
-                f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{self._name}",
+                f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{self._durable}",
                 json.dumps(request).encode(),
                 reply=self._inbox.subject,
             )
@@ -181,7 +206,7 @@ class JetStreamSource:
         if not message.reply:  # a status: the request has ended
             self._asked = 0
             if (message.headers or {}).get("Status") == "409" and "Deleted" in str(message.headers):
-                self._inbox = None
+                self._durable = ""
             self._arrived.set()
             return
         self._asked = max(0, self._asked - 1)
@@ -192,6 +217,14 @@ class JetStreamSource:
         self._held.append(Delivery(topic, message.data, message.reply, at_ms))
         self._held_bytes += len(message.data)
         self._arrived.set()
+
+
+async def _exists(stream: JetStreamContext, durable: str) -> bool:
+    try:
+        await stream.consumer_info(STREAM, durable)
+    except NotFoundError:
+        return False
+    return True
 
 
 def _expression(topic: str) -> str:

@@ -27,6 +27,7 @@ from gateway.ports import Delivery
 TOPICS = tuple(f"bf/1/+/{kind}" for kind in UP)
 KEEPALIVE_S = 60
 PUBLISH_S = 10.0
+OPEN_S = 5.0
 WINDOW_BYTES = 32 << 20
 log = structlog.get_logger(__name__)
 
@@ -112,28 +113,28 @@ class MqttSource:
         self.inflight = inflight
         self._host, self._port, tls = _address(url, ca_file)
         self._topics = [(topic, 1) for topic in topics]
-        self._client = new_client(name, clean=False, user=user, password=password, manual_ack=True)
+        self._user, self._password, self._tls, self._name = user, password, tls, name
         self._publisher = Publisher(
             self._host, self._port, user=user, password=password, name=f"{name}-publisher", tls=tls
         )
-        if tls is not None:
-            self._client.tls_set_context(tls)
-        self._client.on_connect = self._on_connect
-        self._client.on_disconnect = self._on_disconnect
-        self._client.on_message = self._on_message
+        self._subscribed = threading.Event()
+        self._client = self._new()
         self._link = 0  # which connection
         self._unacknowledged = 0
         self._room = threading.Condition()
         self._held: deque[Delivery] = deque()
-        self._closing = False
+        self._closing = self._running = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._arrived = asyncio.Event()
 
+    async def open(self) -> None:
+        """Be subscribed, where the broker answers; see ports.TelemetrySource."""
+        self._start()
+        await asyncio.to_thread(self._subscribed.wait, OPEN_S)
+
     async def windows(self, *, size: int, linger_s: float) -> AsyncIterator[list[Delivery]]:
         """Lists of deliveries; see ports.TelemetrySource."""
-        self._loop = asyncio.get_running_loop()
-        self._client.connect_async(self._host, self._port, KEEPALIVE_S)
-        self._client.loop_start()
+        self._start()
         try:
             while True:
                 await self._more_than(0)
@@ -171,12 +172,30 @@ class MqttSource:
         await self._publisher.close()
         await self._stop()
 
+    def _new(self) -> Client:
+        """A client for one run of its thread: paho's own leaves sockets open when it is started again."""
+        client = new_client(self._name, clean=False, user=self._user, password=self._password, manual_ack=True)
+        if self._tls is not None:
+            client.tls_set_context(self._tls)
+        client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
+        client.on_message = self._on_message
+        client.on_subscribe = lambda *_: self._subscribed.set()
+        return client
+
+    def _start(self) -> None:
+        self._loop, self._closing = asyncio.get_running_loop(), False
+        if not self._running:
+            self._running, self._client = True, self._new()
+            self._client.connect_async(self._host, self._port, KEEPALIVE_S)
+            self._client.loop_start()
+
     async def _stop(self) -> None:
         with self._room:
             self._closing = True
             self._room.notify_all()
         self._client.disconnect()
         await asyncio.to_thread(self._client.loop_stop)
+        self._running = False
 
     async def _more_than(self, count: int) -> None:
         """Wait until more than so many deliveries are held."""

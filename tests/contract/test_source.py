@@ -131,6 +131,58 @@ async def test_what_was_not_acknowledged_comes_again_and_what_was_does_not(bench
     await third.close()
 
 
+async def test_what_came_later_and_was_acknowledged_does_not_cover_what_was_not(bench: Bench):
+    """The broker may take its time with what a link that ended left behind; it must not be lost by then."""
+    await listening(bench)
+    device = await Device(bench.port, "d0").connected()
+    ended = Reader(bench.open(), acknowledge=False)
+    for number in range(5):
+        await device.publish(TOPIC, b"early %d" % number)
+    await until(lambda: len(set(ended.payloads)) == 5)
+    await ended.close()
+    for number in range(5):
+        await device.publish(TOPIC, b"late %d" % number)
+
+    reader = Reader(bench.open(), acknowledge=True)
+
+    await until(lambda: len(set(reader.payloads)) == 10)
+    device.close()
+    await reader.close()
+
+
+async def test_windows_asked_for_anew_begin_with_what_was_not_acknowledged(bench: Bench):
+    await listening(bench)
+    source = bench.open()
+    device = await Device(bench.port, "d0").connected()
+    await source.open()
+    for number in range(5):
+        await device.publish(TOPIC, b"%d" % number)
+    first = source.windows(size=5, linger_s=0.5)
+    while len(await anext(first)) == 0:
+        pass
+    await first.aclose()  # as when the turn failed
+    await device.publish(TOPIC, b"5")
+
+    reader = Reader(source, acknowledge=True)
+
+    await until(lambda: set(reader.payloads) == {b"%d" % number for number in range(6)})
+    device.close()
+    await reader.close()
+
+
+async def test_an_opened_source_misses_nothing(bench: Bench):
+    source = bench.open()
+    await source.open()
+    device = await Device(bench.port, "d0").connected()
+    await device.publish("bf/1/d0/birth", b"first word")
+
+    reader = Reader(source, acknowledge=True)
+
+    await until(lambda: reader.payloads == [b"first word"])
+    device.close()
+    await reader.close()
+
+
 async def test_what_was_published_while_nobody_listened_comes_later(bench: Bench):
     await listening(bench)
     device = await Device(bench.port, "d0").connected()

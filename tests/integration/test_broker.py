@@ -67,6 +67,7 @@ class Gateway:
 @pytest.fixture
 async def gateway(broker: Broker, tmp_path: Path) -> AsyncIterator[Gateway]:
     started = Gateway(broker, tmp_path)
+    await started.source.open()
     yield started
     await started.close()
 
