@@ -16,7 +16,7 @@ from gateway.errors import NotFound, Refused, TryLater
 from gateway.incidents import AlertChange, TicketEvent, TurnOutcome, derive, fingerprint
 from gateway.incidents.outcome import EventKind
 from gateway.ledger import audit, evidence
-from gateway.ledger.database import Record, add_new, is_conflict, put, reading, take_numbers, writing
+from gateway.ledger.database import Record, add_new, is_conflict, is_number, put, reading, take_numbers, writing
 from gateway.ledger.outbox import message_row
 from gateway.ledger.tables import (
     alerts,
@@ -233,7 +233,7 @@ def clear_attention(engine: Engine, ticket_id: str, *, now_ms: int) -> None:
 
 def ticket_row(connection: Connection, ticket_id: str) -> Record:
     """The row of a ticket, by its id or the number people say."""
-    wanted = tickets.c.number == int(ticket_id) if ticket_id.isdecimal() else tickets.c.ticket_id == ticket_id
+    wanted = tickets.c.number == int(ticket_id) if is_number(ticket_id) else tickets.c.ticket_id == ticket_id
     row = connection.execute(select(tickets).where(wanted)).one_or_none()
     if row is None:
         raise NotFound("ticket", ticket_id)

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, func, select
 from gateway.errors import NotFound
 from gateway.incidents import Mute, View
 from gateway.ledger import evidence
-from gateway.ledger.database import Record, reading
+from gateway.ledger.database import Record, is_number, reading
 from gateway.ledger.tables import alerts, customers, incidents, messages, mutes, ticket_events, tickets
 from gateway.model import Incident, Ticket
 
@@ -138,7 +138,7 @@ def list_tickets(engine: Engine, *, status: Sequence[str] = (), device_id: str =
 
 def find_ticket(engine: Engine, ticket_id: str) -> TicketDetail:
     """One ticket with all that belongs to it, by its id or its number. Raises NotFound (`ticket`)."""
-    wanted = tickets.c.number == int(ticket_id) if ticket_id.isdecimal() else tickets.c.ticket_id == ticket_id
+    wanted = tickets.c.number == int(ticket_id) if is_number(ticket_id) else tickets.c.ticket_id == ticket_id
     with reading(engine) as connection:
         row = connection.execute(_tickets().where(wanted)).one_or_none()
         if row is None:

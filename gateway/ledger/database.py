@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
 from gateway.errors import ConfigError
 from gateway.ledger.tables import counters
 
+MAX_DIGITS = 18  # what a BIGINT holds whatever they are
 BUSY_TIMEOUT_MS = 10_000  # longer than the longest turn's commit, shorter than a person's patience
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -79,6 +80,11 @@ def reading(engine: Engine) -> Iterator[Connection]:
     """A read transaction: one consistent view."""
     with engine.connect() as connection, connection.begin():
         yield connection
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number that a column can hold: Arabic digits, and not too many."""
+    return text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS
 
 
 def is_conflict(exc: IntegrityError) -> bool:

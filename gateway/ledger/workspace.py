@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
 from gateway.errors import NotFound
-from gateway.ledger.database import Record
+from gateway.ledger.database import Record, is_number
 from gateway.ledger.tables import (
     audit,
     consents,
@@ -92,7 +92,7 @@ def ticket_page(
         needle = text.strip()
         fields = (tickets.c.title, tickets.c.device_id, customers.c.name)
         matches = [field.icontains(needle, autoescape=True) for field in fields]
-        if needle.lstrip("#").isdigit():
+        if is_number(needle.lstrip("#")):
             matches.append(tickets.c.number == int(needle.lstrip("#")))
         where.append(or_(*matches))
     query = _tickets().where(*where)

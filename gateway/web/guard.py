@@ -8,6 +8,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.ledger.database import is_number
+
 MAX_BODY_BYTES = 256 * 1024  # the longest form is a message of some hundred characters; Twilio sends a few kB
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -35,7 +37,7 @@ class Guard:
             return
         headers = Headers(scope=scope)
         length = headers.get("content-length", "0")
-        if "transfer-encoding" in headers or not length.isdigit() or int(length) > MAX_BODY_BYTES:
+        if "transfer-encoding" in headers or not is_number(length) or int(length) > MAX_BODY_BYTES:
             detail = f"send a Content-Length of at most {MAX_BODY_BYTES} bytes"
             await JSONResponse({"code": "too_large", "detail": detail}, 413)(scope, receive, send)
             return

@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from threading import Lock
 
+from gateway.ledger.database import is_number
+
 RING = 2_000  # events kept for pages that reconnect: minutes of a busy fleet, under a megabyte
 QUEUE = 200  # events waiting for one page; a slower page resyncs
 BEAT_S = 15.0  # a comment that keeps proxies from closing a quiet stream (their time-outs are 30 s and more)
@@ -95,7 +97,7 @@ class Hub:
             return []
         start, _, number = last_id.partition("-")
         oldest = self._number - len(self._ring)
-        if start != str(self.started_ms) or not number.isdigit() or int(number) < oldest:
+        if start != str(self.started_ms) or not is_number(number) or int(number) < oldest:
             return [self._resync()]
         return [event for event in self._ring if int(event.id.partition("-")[2]) > int(number)]
 
