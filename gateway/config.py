@@ -73,7 +73,7 @@ class IngestSettings(_Section):
 class StoreSettings(_Section):
     """Where samples and log lines rest."""
 
-    kind: Literal["duckdb", "influx"] = Field("duckdb", description="`duckdb` (embedded) or `influx` (InfluxDB 2).")
+    kind: str = Field("duckdb", description="`duckdb` (embedded) or `influx` (InfluxDB 2).")
     memory: str = Field("1GB", description="Memory that DuckDB may use.")
     keep_raw: str = Field("90d", description="Raw samples are kept this long.")
     keep_rollup: str = Field("730d", description="Hourly roll-ups are kept this long.")
@@ -108,12 +108,20 @@ class RulesSettings(_Section):
 class OutreachSettings(_Section):
     """Writing to customers."""
 
-    channel: Literal["console", "twilio"] = Field("console", description="`twilio`, or `console` (the phones page).")
+    channel: str = Field("console", description="`twilio`, or `console` (the phones page).")
     sender_name: str = Field("Beforehand", description="Who the message says it comes from.")
     twilio_account_sid: str = Field("", description="Twilio account SID.")
     twilio_auth_token: SecretStr = Field(SecretStr(""), description="Twilio auth token; environment or file only.")
     twilio_messaging_service_sid: str = Field("", description="Twilio Messaging Service SID (preferred).")
     twilio_from: str = Field("", description="Sending number in E.164, where there is no Messaging Service.")
+
+
+class DeskSettings(_Section):
+    """Another help desk that is told of tickets."""
+
+    kind: str = Field("builtin", description="`builtin` (the casebook alone) or `webhook`.")
+    url: str = Field("", description="Address that takes each deed as one POST of JSON.")
+    token: SecretStr = Field(SecretStr(""), description="Bearer token of that address; environment or file only.")
 
 
 class WebSettings(_Section):
@@ -137,6 +145,7 @@ class Settings(_Section):
     detect: DetectSettings = DetectSettings()
     rules: RulesSettings = RulesSettings()
     outreach: OutreachSettings = OutreachSettings()
+    desk: DeskSettings = DeskSettings()
     web: WebSettings = WebSettings()
 
     @property

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +18,10 @@ from sqlalchemy import Engine
 import rules
 from gateway import ledger
 from gateway.app import make
+from gateway.app.jobs import jobs_of
 from gateway.app.vitals import Vitals
 from gateway.broker import Broker
-from gateway.config import Settings, duration_s
+from gateway.config import Settings
 from gateway.ingest import Intake, Mapping
 from gateway.ledger import registry
 from gateway.model import Block, Roster
@@ -32,8 +33,9 @@ from gateway.services.deadletters import DeadLetters
 from gateway.services.dispatch import Dispatch
 from gateway.services.downlink import Downlink
 from gateway.services.inbound import Inbound
-from gateway.services.jobs import Job, schedule
+from gateway.services.jobs import schedule
 from gateway.services.judgement import Judgement
+from gateway.services.mirror import Mirror
 from gateway.services.receive import Receiver
 from gateway.services.replies import Replies
 from gateway.services.supervise import keep
@@ -71,6 +73,7 @@ class Gateway:
     dispatch: Dispatch
     downlink: Downlink
     console: socket.socket
+    mirror: Mirror | None = None  # where tickets are told to another help desk
     receiver: Receiver = field(init=False)
     vitals: Vitals = field(init=False)
     web: uvicorn.Server = field(init=False)
@@ -88,7 +91,7 @@ class Gateway:
 
     async def serve(self) -> None:
         """Run every service until cancelled."""
-        scheduler = schedule(self._jobs(), ledger=self.ledger, clock=now_ms)
+        scheduler = schedule(jobs_of(self), ledger=self.ledger, clock=now_ms)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.web.serve(sockets=[self.console]), name="web")
@@ -98,6 +101,8 @@ class Gateway:
                 group.create_task(keep("tick", self._ticks))
                 group.create_task(keep("dispatch", self.dispatch.run))
                 group.create_task(keep("mind", self._mind))
+                if self.mirror is not None:
+                    group.create_task(keep("mirror", self.mirror.run))
                 scheduler.start()
         finally:
             if scheduler.running:
@@ -140,25 +145,6 @@ class Gateway:
             await asyncio.to_thread(self.turn.save)
         await asyncio.to_thread(self.store.close)
 
-    def _jobs(self) -> Sequence[Job]:
-        return (
-            Job(name="retention", every_s=RETAIN_S, run=self._retain),
-            Job(name="snapshot", every_s=duration_s(self.settings.detect.snapshot_every), run=self._save),
-            Job(name="training", every_s=duration_s(self.settings.detect.train_every), run=self._train),
-        )
-
-    def _retain(self, at_ms: int) -> str:
-        removed = self.store.retain(at_ms)
-        return ", ".join(f"{name} {count:,}" for name, count in removed.items()) or "nothing to remove"
-
-    def _save(self, _at_ms: int) -> str:
-        window = self.turn.save()
-        self.store.settle(window)
-        return f"window {window}" if window else "a turn waits for the ledger"
-
-    def _train(self, at_ms: int) -> str:
-        return self.turn.train(wall_ms=at_ms)
-
 
 @asynccontextmanager
 async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
@@ -190,7 +176,7 @@ def _join(
 ) -> Gateway:
     folder = Path(settings.data_dir)
     roster = registry.load_roster(engine)
-    store = make.STORES[settings.store.kind](folder, roster, settings.store)
+    store = make.store(folder, roster, settings.store)
     watch, hub, texts = Watch(), Hub(started_ms=now_ms()), load_texts()
     ruleset = rules.load(make.rule_paths(settings))
     window, judgement = snapshot.restore(folder / "state", lambda held: Judgement(roster, ruleset, held=held))
@@ -201,10 +187,12 @@ def _join(
     turn.window = window
     source, letters = make.source(settings, broker, plain), DeadLetters(folder / "dead-letters")
     inbound = Inbound(engine=engine, texts=texts, now_ms=now_ms, sender=settings.outreach.sender_name)
-    channel = make.CHANNELS[settings.outreach.channel](settings, inbound, hub.publish)
+    channel = make.channel(settings, inbound, hub.publish)
+    desk = make.desk(settings.desk)
     gateway = Gateway(
         settings=settings, ledger=engine, roster=roster, store=store, watch=watch, hub=hub, broker=broker,
         source=source, turn=turn, console=console,
+        mirror=Mirror(engine=engine, desk=desk, watch=watch, now_ms=now_ms) if desk else None,
         dispatch=Dispatch(engine=engine, channels={"sms": channel}, now_ms=now_ms),
         downlink=Downlink(
             ledger=engine, source=source, now_ms=now_ms, folder=folder / "diagnostics", tell=hub.publish

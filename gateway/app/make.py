@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Mapping as Fields
 from pathlib import Path
+from typing import TypeVar
 
 import uvicorn
 import yaml
@@ -20,12 +21,13 @@ import rules
 from gateway.broker import GATEWAY, Broker, BrokerConfig, Tls
 from gateway.channels.console import ConsoleChannel
 from gateway.channels.twilio import TwilioSms, signature_fits
-from gateway.config import IngestSettings, OutreachSettings, Settings, StoreSettings, duration_s
+from gateway.config import DeskSettings, IngestSettings, OutreachSettings, Settings, StoreSettings, duration_s
+from gateway.desks.webhook import WebhookDesk
 from gateway.errors import ConfigError
 from gateway.ingest import Limits, Mapping
 from gateway.ledger import registry
 from gateway.model import Roster
-from gateway.ports import Channel, SeriesStore, TelemetrySource
+from gateway.ports import Channel, SeriesStore, TelemetrySource, TicketDesk
 from gateway.services.inbound import Inbound
 from gateway.services.receive import Pace
 from gateway.sources.jetstream import JetStreamSource
@@ -35,6 +37,7 @@ from gateway.stores.influx import InfluxStore
 from gateway.stores.retention import Keep
 
 Tell = Callable[[str, str], None]
+T = TypeVar("T")
 LEAST_FREE_BYTES = 100_000_000  # of disk: what broker, ledger and series store take before the first sample, twice over
 
 
@@ -111,6 +114,11 @@ def _influx(_folder: Path, roster: Roster, held: StoreSettings) -> SeriesStore:
     )
 
 
+def store(folder: Path, roster: Roster, held: StoreSettings) -> SeriesStore:
+    """The series store of the settings. Raises ConfigError `settings_invalid`, and what opening it raises."""
+    return _named(STORES, held.kind, "store.kind")(folder, roster, held)
+
+
 STORES: Fields[str, Callable[[Path, Roster, StoreSettings], SeriesStore]] = {"duckdb": _duckdb, "influx": _influx}
 
 
@@ -133,7 +141,29 @@ def _twilio(settings: Settings, _inbound: Inbound, _tell: Tell) -> Channel:
     )
 
 
+def channel(settings: Settings, inbound: Inbound, tell: Tell) -> Channel:
+    """The SMS channel of the settings. Raises ConfigError `settings_invalid`."""
+    return _named(CHANNELS, settings.outreach.channel, "outreach.channel")(settings, inbound, tell)
+
+
 CHANNELS: Fields[str, Callable[[Settings, Inbound, Tell], Channel]] = {"console": _console, "twilio": _twilio}
+
+
+DESKS: Fields[str, Callable[[DeskSettings], TicketDesk | None]] = {
+    "builtin": lambda _held: None,  # the casebook itself
+    "webhook": lambda held: WebhookDesk(held.url, token=held.token.get_secret_value()),
+}
+
+
+def desk(held: DeskSettings) -> TicketDesk | None:
+    """The help desk that is told of tickets besides the casebook. Raises ConfigError `settings_invalid`, `desk_url`."""
+    return _named(DESKS, held.kind, "desk.kind")(held)
+
+
+def _named(kinds: Fields[str, T], name: str, key: str) -> T:
+    if name not in kinds:
+        raise ConfigError("settings_invalid", f"{key} is {name!r}: say one of {', '.join(sorted(kinds))}")
+    return kinds[name]
 
 
 def signature_check(held: OutreachSettings) -> Callable[[str, Fields[str, str], str], bool]:

@@ -217,6 +217,13 @@ def label_outcome(
     note(connection, row, "outcome", author=author, text=outcome + (f": {remark}" if remark else ""), now_ms=now_ms)
 
 
+def set_desk(engine: Engine, ticket_id: str, *, desk: str, ref: str) -> None:
+    """Keep under which name another desk holds the ticket."""
+    with writing(engine) as connection:
+        wanted = tickets.c.ticket_id == ticket_id
+        connection.execute(update(tickets).where(wanted).values(desk=desk, desk_ref=ref))
+
+
 def call_attention(engine: Engine, ticket_id: str, code: str, *, text: str, now_ms: int, key: str = "") -> None:
     """Flag a ticket for a person, and say why. Raises NotFound (`ticket`)."""
     with writing(engine) as connection:
