@@ -8,7 +8,7 @@ schedule and frozen between, so that a device's score never depends on who else 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,13 +73,16 @@ class Baseline:
         return np.where(np.isnan(distance), np.nan, np.maximum(rarity, 0.0) / np.log(RARE))
 
 
-def learn(level: Floats, metrics: Integers, *, with_model: bool = True) -> Baseline | None:
+def learn(
+    level: Floats, metrics: Integers, *, with_model: bool = True, held: Baseline | None = None
+) -> Baseline | None:
     """The baseline of one cohort, or None where too few devices are known.
 
     Args:
         level: (devices, columns) daily means, NaN where not known.
         metrics: (columns,) their numbers.
         with_model: fit a PyOD model too, where the cohort is large enough.
+        held: the present baseline, whose model goes on where none is fitted and the metrics are the same.
 
     Source: medians and MAD: P. J. Rousseeuw and C. Croux (1993), Journal of the American Statistical Association 88,
     1273-1283; distance to neighbours: PyOD's KNN after S. Ramaswamy et al. (2000), whose scores, unlike those of ECOD
@@ -94,7 +97,9 @@ def learn(level: Floats, metrics: Integers, *, with_model: bool = True) -> Basel
     spread = np.maximum(np.maximum(spread, FLOOR * np.abs(center)), 1e-9)
     deviations = _deviations(level, center, spread)
     rows = ~np.isnan(deviations).all(axis=1)
-    model = _fit(deviations[rows]) if with_model and rows.sum() >= LEAST_MODEL else None
+    model = held.model if held is not None and np.array_equal(held.metrics, metrics) else None
+    if with_model:
+        model = _fit(deviations[rows]) if rows.sum() >= LEAST_MODEL else None
     distance = _distance(deviations[rows], model)
     usual = float(np.quantile(distance, 0.9))
     over = distance[distance > usual] - usual
@@ -126,15 +131,18 @@ def _fit(deviations: Floats) -> Any:
     return KNN(n_neighbors=5, method="median").fit(np.nan_to_num(kept))
 
 
-def learn_all(roster: Roster, level: Floats, *, with_model: bool = True) -> dict[int, Baseline]:
-    """Baselines by cohort number, from (series,) daily means; NaN where not known."""
+def learn_all(
+    roster: Roster, level: Floats, *, with_model: bool = True, held: Mapping[int, Baseline] | None = None
+) -> dict[int, Baseline]:
+    """Baselines by cohort number, from (series,) daily means; NaN where not known. `held`: as `learn`."""
+    held = held or {}
     cohorts = cohorts_of(roster.devices)
     table = as_table(roster, level)
     found = {}
     for cohort in np.unique(cohorts).tolist():
         members = np.flatnonzero(cohorts == cohort)
         if members.size >= LEAST:
-            baseline = learn(table[members], np.arange(table.shape[1]), with_model=with_model)
+            baseline = learn(table[members], np.arange(table.shape[1]), with_model=with_model, held=held.get(cohort))
             if baseline is not None:
                 found[cohort] = baseline
     return found

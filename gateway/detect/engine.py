@@ -303,7 +303,7 @@ class Engine:
         roster, latest = self.roster, self._tables["device.latest"]["latest"]
         self._cohort_ms = self.now_ms
         level = daily_mean(self._tables["series.drift"])
-        self._baselines = cohort.learn_all(roster, level, with_model=with_model)
+        self._baselines = cohort.learn_all(roster, level, with_model=with_model, held=self._baselines)
         count = len(roster.devices)
         latest["standing"][:count] = cohort.standing(roster, level, self._baselines)
         latest["firmware"][:count] = cohort.firmware_standing(roster, self._device_latest("score"))

@@ -7,19 +7,42 @@ before that nothing honest can be said of probability. `risk.prior_score` ranks 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.model import Block, Floats, Forecast, Integers, Roster
+from gateway.model import Block, Flags, Floats, Forecast, Integers, Roster
 from gateway.prognosis import prior
 from gateway.prognosis.features import Features, Rows
 from gateway.prognosis.risk import Examples, RiskModel, train
 
 ROOM = 200_000  # rows kept to learn from, 80 MB with 100 features; the older half is thinned when they are full
+LEARN_ROWS = 6_000  # healthy rows that a model learns from, evenly drawn and weighted back; trees see no more in more
 LOOKS = 30  # in a horizon: daily for a month
-DAY_MS = 86_400_000
+DAY_MS, HOUR_MS = 86_400_000, 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What may be learned from by now: a copy, so that learning may take its time on another thread."""
+
+    examples: Examples  # whose horizon is over, or whose device failed
+    rows: Rows  # all that were kept, for what is usual
+
+    def learn(self) -> Learned:
+        """Seconds of work for tens of thousands of rows."""
+        usual = prior.learn(self.rows, self.examples.names) if len(self.rows) else None
+        return Learned(usual, train(self.examples) if len(self.examples.rows) else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What came of a lesson; None where too little is known."""
+
+    usual: prior.Prior | None
+    model: RiskModel | None
 
 
 class Outlook:
@@ -36,7 +59,9 @@ class Outlook:
         self._now: tuple[Integers, Rows] = (np.empty(0, np.int64), np.empty((0, 0), np.float32))
         self._rows: Rows = np.empty((0, 0), np.float32)
         self._of = np.empty((0, 2), np.int64)  # (rows, 2) device and time of the kept rows
+        self._fresh: list[tuple[Rows, Integers]] = []  # looks not yet put with the rows
         self._failures = np.empty((0, 2), np.int64)  # device, time
+        self._columns: dict[str, Floats] = {}  # since the last look and the last training
 
     def advance(self, block: Block, roster: Roster, now_ms: int, *, codes: Sequence[str] = ()) -> None:
         """Take one block in; where a look is due, look at all devices.
@@ -49,7 +74,7 @@ class Outlook:
         """
         self._roster = roster
         self._grow(roster)
-        live = ~block.late
+        live = ~block.late & _last_of_hour(block)
         course, t_ms, value = [self._course_of[block.series[live]]], [block.t_ms[live]], [block.value[live]]
         for code in sorted(set(codes) - {""}):
             mine = np.array([c == code for c in codes])
@@ -64,6 +89,7 @@ class Outlook:
         )  # fmt: skip
         if due:
             self._looked_ms, self._now = now_ms, (device, rows)
+            self._columns.clear()
             self._keep(device, rows, now_ms)
 
     def served(self, device: Integers, t_ms: Integers, component: str) -> None:
@@ -78,23 +104,40 @@ class Outlook:
         """Take in failures that have come out: from outcome codes of tickets, service records, a recording's truth."""
         self._failures = np.concatenate([self._failures, np.stack([device, t_ms], 1).astype(np.int64)])
 
-    def train(self, now_ms: int) -> RiskModel | None:
-        """Learn from the rows whose horizon is over or whose device failed; the model is put to work."""
-        if not len(self._rows):
-            return None
+    def lesson(self, now_ms: int) -> Lesson:
+        """The rows whose horizon is over or whose device failed, by device, then time."""
+        self._gather()
         left = self._left_ms()
         failed = left <= self.horizon_ms
         known = failed | (self._of[:, 1] + self.horizon_ms <= now_ms)
-        order = np.flatnonzero(known)[np.lexsort((self._of[known, 1], self._of[known, 0]))]
+        healthy = np.flatnonzero(known & ~failed)
+        every = max(1, -(-healthy.size // LEARN_ROWS))
+        chosen = np.concatenate([np.flatnonzero(failed), healthy[::every]])
+        order = chosen[np.lexsort((self._of[chosen, 1], self._of[chosen, 0]))]
+        weight = np.where(failed[order], 1.0, float(every))
         names = self.features.names[: self._rows.shape[1]]
-        self._prior = prior.learn(self._rows, names)
-        self.model = train(Examples(self._rows[order], names, self._of[order, 0], failed[order]))
+        return Lesson(Examples(self._rows[order], names, self._of[order, 0], failed[order], weight), self._rows)
+
+    def adopt(self, learned: Learned) -> None:
+        """Put to work what was learned."""
+        self._prior, self.model = learned.usual, learned.model
+        self._columns.clear()
+
+    def train(self, now_ms: int) -> RiskModel | None:
+        """Learn from what is known by now, and put it to work at once."""
+        self.adopt(self.lesson(now_ms).learn())
         return self.model
 
     def column(self, name: str) -> Floats | None:
         """(devices,) `risk.failure_ratio` or `risk.prior_score` as of the newest look; None for other names."""
         if name not in {"risk.failure_ratio", "risk.prior_score"}:
             return None
+        if name not in self._columns:
+            self._columns[name] = self._column(name)
+        held, devices = self._columns[name], len(self._roster.devices)
+        return np.append(held, np.full(max(devices - held.size, 0), np.nan))
+
+    def _column(self, name: str) -> Floats:
         out = np.full(len(self._roster.devices), np.nan)
         device, rows = self._now
         names = self.features.names[: rows.shape[1]]
@@ -104,8 +147,8 @@ class Outlook:
             out[device] = self.model.probability(rows, names)
         return out
 
-    def forecasts(self, now_ms: int, *, least: float = 0.1) -> tuple[Forecast, ...]:
-        """Devices that fail within the horizon with probability `least` or more, by device number."""
+    def forecasts(self, now_ms: int, *, least: float = 0.1, only: int | None = None) -> tuple[Forecast, ...]:
+        """Devices that fail within the horizon with probability `least` or more, by number; `only` one where given."""
         ratio = self.column("risk.failure_ratio")
         if ratio is None or self.model is None:
             return ()
@@ -118,10 +161,12 @@ class Outlook:
                 f"(learned from {known} failures)",
             )
             for n in np.flatnonzero(ratio >= least)
+            if only is None or n == only
         )  # fmt: skip
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """All state but the model, which `train` makes again from the same rows."""
+        self._gather()
         return {
             **self.features.snapshot(), "rows": self._rows, "of": self._of, "failures": self._failures,
             "course_of": self._course_of, "looked_ms": np.array([self._looked_ms]), "now_device": self._now[0],
@@ -152,20 +197,45 @@ class Outlook:
         self._course_of = np.concatenate([self._course_of, course])
 
     def _keep(self, device: Integers, rows: Rows, now_ms: int) -> None:
-        if rows.shape[1] > self._rows.shape[1]:  # columns are only ever added, at the end
-            more = np.full((len(self._rows), rows.shape[1] - self._rows.shape[1]), np.nan, np.float32)
-            self._rows = np.concatenate([self._rows, more], axis=1)
-        if len(self._rows) + device.size > ROOM:
+        self._fresh.append((rows, np.stack([device, np.full(device.size, now_ms)], 1)))
+        if len(self._rows) + sum(len(fresh) for fresh, _ in self._fresh) > ROOM:
+            self._gather()
+
+    def _gather(self) -> None:
+        """Put the rows of the newest looks with the others; where there are too many, thin the older half."""
+        width = max([self._rows.shape[1], *(rows.shape[1] for rows, _ in self._fresh)])
+        kept = [(self._rows, self._of), *self._fresh]
+        self._fresh = []
+        self._rows = np.concatenate([_widened(rows, width) for rows, _ in kept])
+        self._of = np.concatenate([of for _, of in kept])
+        while len(self._rows) > ROOM:
             keep = (self._left_ms() <= self.horizon_ms) | (np.arange(len(self._rows)) % 2 == 0)
             keep[len(self._rows) // 2 :] = True
+            if keep.all():
+                keep[: len(self._rows) - ROOM] = False
             self._rows, self._of = self._rows[keep], self._of[keep]
-        room = max(ROOM - len(self._rows), 0)
-        self._rows = np.concatenate([self._rows, rows[:room]])
-        self._of = np.concatenate([self._of, np.stack([device, np.full(device.size, now_ms)], 1)[:room]])
 
     def _left_ms(self) -> Floats:
         """(rows,) from each kept row to the next known failure of its device; inf where there is none."""
-        failures = np.sort((self._failures[:, 0] << 42) + self._failures[:, 1])  # 42 bits of ms last until 2109
-        mine = (self._of[:, 0] << 42) + self._of[:, 1]
-        following = np.append(failures, np.iinfo(np.int64).max)[np.searchsorted(failures, mine, side="right")]
-        return np.where(following >> 42 == self._of[:, 0], following - mine, np.inf)
+        order = np.lexsort((self._failures[:, 1], self._failures[:, 0]))
+        device, t_ms = self._failures[order, 0], self._failures[order, 1]
+        at = np.searchsorted(_key(device, t_ms), _key(self._of[:, 0], self._of[:, 1]), side="right")
+        there = np.append(device, -1)[at] == self._of[:, 0]
+        return np.where(there, np.append(t_ms, 0)[at] - self._of[:, 1], np.inf)
+
+
+def _key(device: Integers, t_ms: Integers) -> Integers:
+    """Device and time as one number that sorts by device, then time; 42 bits of milliseconds reach the year 2109."""
+    return (device << 42) | t_ms
+
+
+def _widened(rows: Rows, width: int) -> Rows:
+    """Rows with unknown values for features that came later; columns are only ever added, at the end."""
+    more = np.full((len(rows), width - rows.shape[1]), np.nan, np.float32)
+    return np.concatenate([rows, more], axis=1)
+
+
+def _last_of_hour(block: Block) -> Flags:
+    """(samples,) the last sample of its series and hour: a value holds until the next, and trees see no finer."""
+    new = (np.diff(block.series) != 0) | (np.diff(block.t_ms // HOUR_MS) != 0)
+    return np.append(new, True)[: len(block)]

@@ -77,7 +77,7 @@ class Facts:
         pairs = []
         for metric, (series, devices) in self._by_metric.items():
             at = np.flatnonzero(devices == device)
-            if at.size and self._t_ms[series[at[0]]] > self.now_ms - self._stale_ms:
+            if at.size and self._t_ms[series[at[0]]] > max(0, self.now_ms - self._stale_ms):
                 pairs.append((self.roster.metrics[metric], float(self._value[series[at[0]]])))
         return tuple(sorted(pairs))
 
@@ -127,7 +127,7 @@ class Facts:
         number = self.roster.metric_number(name)
         if number is not None and number in self._by_metric:
             series, devices = self._by_metric[number]
-            known = self._t_ms[series] > self.now_ms - self._stale_ms
+            known = self._t_ms[series] > max(0, self.now_ms - self._stale_ms)
             column[devices[known]] = self._value[series[known]]
         return column
 

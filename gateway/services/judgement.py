@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from gateway.detect.engine import SERIES_DETECTORS, Engine, EngineSettings, Findings
 from gateway.model import Alert, Block, Device, DeviceId, Episode, Evidence, Floats, Forecast, LogLines, Roster
-from gateway.prognosis.forecaster import Forecaster
-from gateway.services.facts import STALE_MS, Facts
+from gateway.prognosis import Forecaster, Outlook
+from gateway.services.facts import STALE_MS, Column, Facts
 from rules import RuleSet, RuleState, Transition, evaluate
 
 Arrays = dict[str, NDArray[np.generic]]
@@ -60,13 +60,17 @@ class Judgement:
             if "forecaster" in held
             else Forecaster(rules.forecasts)
         )
+        self.outlook = Outlook.restore(held["outlook"], roster) if "outlook" in held else Outlook()
         self.state = RuleState.restore(held["rules"]) if "rules" in held else RuleState()
         heads = ("score", "episode", "cohort", "log", *(() if change_rows else ("silent_s",)))
+        known: dict[str, Column] = dict.fromkeys(heads, self.engine.column)
+        known |= {"forecast": self.forecaster.column, "trend": self._trend, "risk": self.outlook.column}
         self.facts = Facts(
             roster,
-            dict.fromkeys(heads, self.engine.column) | {"forecast": self.forecaster.column, "trend": self._trend},
+            known,
             stale_ms=FOREVER_MS if change_rows else STALE_MS,
         )
+        self.labels_seen = int(held["labels"]["seen"][0]) if "labels" in held else 0  # outcomes told to the outlook
         self._episodes: dict[str, list[Episode]] = {}
         if "facts" in held:
             self.facts.restore(held["facts"])
@@ -79,6 +83,7 @@ class Judgement:
         findings = self.engine.advance(block, now_ms)
         self._keep((*findings.opened, *findings.changed, *findings.closed))
         self.forecaster.advance(block, self.roster, now_ms)
+        self.outlook.advance(block, self.roster, now_ms)
         types = [device.type for device in self.roster.devices]
         self.state, transitions = evaluate(
             self.rules, self.state, column=self.facts.column, device_type=types, now_ms=now_ms
@@ -94,10 +99,10 @@ class Judgement:
         rule = self.rules.rule(rule_name)
         value_of = self.value_of(device)
         episodes = tuple(self._episodes.get(device.device_id, ())[:EPISODES_KEPT])
-        forecasts = self.forecaster.forecasts(self.facts.now_ms, only=device.number)
+        forecasts = self.forecasts(device.device_id)
         charts = rule.charts if rule else ()
         why = [rule.explanation(value_of)] if rule else []
-        why += [f.reason for f in forecasts if f.metric in charts and f.reason]
+        why += [f.reason for f in forecasts if (f.metric in charts or not f.metric) and f.reason]
         why += [e.reason for e in episodes[:3] if e.reason and e.end_ms is None]
         return Evidence(
             facts=self.facts.newest(device.number),
@@ -125,15 +130,20 @@ class Judgement:
     def forecasts(self, device_id: str) -> tuple[Forecast, ...]:
         """What can be said of a device's future now."""
         device = self.roster.device(device_id)
-        return self.forecaster.forecasts(self.facts.now_ms, only=device.number) if device else ()
+        if device is None:
+            return ()
+        now_ms, only = self.facts.now_ms, device.number
+        return (*self.forecaster.forecasts(now_ms, only=only), *self.outlook.forecasts(now_ms, only=only))
 
     def snapshot(self) -> dict[str, Arrays]:
         """Everything that must outlive a restart, as named arrays by part."""
         return {
             "engine": dict(self.engine.snapshot()),
             "forecaster": dict(self.forecaster.snapshot()),
+            "outlook": dict(self.outlook.snapshot()),
             "rules": dict(self.state.snapshot()),
             "facts": dict(self.facts.snapshot()),
+            "labels": {"seen": np.array([self.labels_seen])},
             "episodes": {"json": _write_episodes(self._episodes)},
         }
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from sqlalchemy import Engine
 
 from gateway import ledger
@@ -24,6 +25,8 @@ from gateway.services.judgement import Judgement
 from gateway.services.recording import Recording
 from gateway.services.turn import Turn
 from rules import RuleSet
+
+TRAIN_EVERY_MS = 182 * 86_400_000  # of event time: half a year
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,11 +122,18 @@ def _play(recording: Recording, rules: RuleSet, engine: Engine, progress: Callab
     turn.clock = EventClock(roster)
     values = lines = start_ms = end_ms = 0
     count, blocks = recording.windows()
+    failures, told, trained_ms = recording.failures(), 0, 0
     for done, block in enumerate(blocks, start=1):
         start_ms = start_ms or block.received_ms
         end_ms = block.received_ms
         values, lines = values + len(block), lines + len(block.logs)
+        due = int(np.searchsorted(failures.t_ms, block.received_ms, side="right"))
+        turn.judgement.outlook.failed(failures.device[told:due], failures.t_ms[told:due])
+        told = due
         turn.advance(block, wall_ms=block.received_ms)
+        if end_ms - trained_ms >= TRAIN_EVERY_MS:
+            turn.judgement.outlook.train(end_ms)
+            trained_ms = end_ms
         progress(done / count, end_ms)
     rows = caseview.list_tickets(engine)
     rows = tuple(sorted(rows, key=lambda row: (row.ticket.opened_ms, row.ticket.device_id, row.cause)))

@@ -23,13 +23,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
 from gateway.errors import TryLater
 from gateway.incidents import Fleet, TurnOutcome
-from gateway.ledger import casebook, caseview, outbox, people, registry
+from gateway.ledger import casebook, caseview, labels, outbox, people, registry
 from gateway.model import Alert, Block, Evidence, Roster
 from gateway.outreach import Texts
 from gateway.ports import SeriesStore
@@ -137,11 +138,25 @@ class Turn:
         """Whether something is judged that the ledger could not be told yet."""
         return bool(self._owed) or self._owed_window is not None
 
-    def train(self) -> int:
-        """Train the cohorts' models on what the fleet does now; how many devices they speak of."""
+    def train(self, *, wall_ms: int) -> str:
+        """Train cohorts' models and failure risk on what is known by now; what came of it.
+
+        Outcomes of tickets are the labels. Learning runs on a copy, so that turns go on meanwhile.
+        """
+        known = labels.confirmed_after(self.ledger, self.judgement.labels_seen)
         with self._lock:
+            for device_id, number, at_ms in known:
+                device = self.judgement.roster.device(device_id)
+                if device is not None:
+                    self.judgement.outlook.failed(np.array([device.number]), np.array([at_ms]))
+                self.judgement.labels_seen = number
             self.judgement.engine.train_cohorts()
-            return len(self.judgement.roster.devices)
+            lesson = self.judgement.outlook.lesson(wall_ms)
+        learned = lesson.learn()
+        with self._lock:
+            self.judgement.outlook.adopt(learned)
+        risk = f"risk learned from {learned.model.failures} failures" if learned.model else "no failure risk yet"
+        return f"cohorts of {len(self.judgement.roster.devices):,} devices; {risk}"
 
     def stop(self) -> None:
         """Let `resume` end at the next block; what it has not reached waits for the next start."""
