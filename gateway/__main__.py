@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from gateway.cli import admin, device, fleet, outreach, serve
+from gateway.cli import admin, customer, device, fleet, outreach, serve
 from gateway.errors import GatewayError
 from rules import RuleError
 
@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (serve, device, fleet, outreach, admin):
+for part in (serve, device, customer, outreach, fleet, admin):
     part.register(app)
 
 

@@ -127,8 +127,12 @@ class Gateway:
             self.hub.publish("system")
 
     async def _mind(self) -> None:
-        """Look at ourselves, and end the links of devices that were revoked meanwhile."""
+        """Look at ourselves and at the registry: owners may change, and revoked devices lose their links."""
+        version = -1
         while True:
+            if (found := await asyncio.to_thread(registry.roster_version, self.ledger)) != version:
+                await asyncio.to_thread(registry.reread_roster, self.ledger, self.roster)
+                version = found
             self.vitals.take(now_ms())
             for device_id in await asyncio.to_thread(registry.refresh_roster, self.ledger, self.roster):
                 if self.broker is not None:

@@ -58,7 +58,7 @@ def data_folder(path: Path) -> Iterator[None]:
         ConfigError: `folder_unwritable`, `disk_full` or `already_running`.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds keys and telephone numbers
         probe = path / ".probe"
         probe.write_bytes(b"-")
         probe.unlink()

@@ -30,9 +30,14 @@ class Consent:
 def save_customers(engine: Engine, wanted: Sequence[Customer], *, now_ms: int) -> None:
     """Add or replace customers with their contacts. Consent is not touched here: see `record_consent`."""
     with writing(engine) as connection:
-        rows = [{"customer_id": c.customer_id, "name": c.name, "created_ms": now_ms} for c in wanted]
-        put(connection, customers, rows)
-        put(connection, contacts, [_row(contact) for customer in wanted for contact in customer.contacts])
+        put_customers(connection, wanted, now_ms=now_ms)
+
+
+def put_customers(connection: Connection, wanted: Sequence[Customer], *, now_ms: int) -> None:
+    """As `save_customers`, within the caller's transaction."""
+    rows = [{"customer_id": c.customer_id, "name": c.name, "created_ms": now_ms} for c in wanted]
+    put(connection, customers, rows)
+    put(connection, contacts, [_row(contact) for customer in wanted for contact in customer.contacts])
 
 
 def find_customer(engine: Engine, customer_id: str) -> Customer:

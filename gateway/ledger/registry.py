@@ -9,10 +9,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
 
 from gateway.errors import NotFound, Refused
-from gateway.ledger.database import Record, add_new, reading, writing
-from gateway.ledger.tables import devices, metrics, series
+from gateway.ledger.database import Record, add_new, reading, take_numbers, writing
+from gateway.ledger.tables import counters, devices, metrics, series
 from gateway.model import Birth, CustomerId, Device, DeviceId, Presence, Roster
 
+ROSTER = "roster"  # the counter of changes that touch many devices
 _IDENTITY = ("type", "model", "hardware", "firmware")
 
 
@@ -155,6 +156,26 @@ def credential_of(engine: Engine, device_id: str) -> str | None:
     )
     with reading(engine) as connection:
         return connection.execute(query).scalar_one_or_none()
+
+
+def touch_roster(connection: Connection) -> None:
+    """Say that what is known of many devices has changed, so that running gateways read it anew."""
+    take_numbers(connection, ROSTER)
+
+
+def roster_version(engine: Engine) -> int:
+    """How often `touch_roster` was called."""
+    with reading(engine) as connection:
+        return int(connection.execute(select(counters.c.value).where(counters.c.name == ROSTER)).scalar() or 0)
+
+
+def reread_roster(engine: Engine, roster: Roster) -> None:
+    """Take into the roster whatever has changed of any device."""
+    with reading(engine) as connection:
+        found = [_device(row) for row in connection.execute(select(devices).order_by(devices.c.number))]
+    for device in found:
+        if roster.device(device.device_id) != device:
+            roster.put_device(device)
 
 
 def refresh_roster(engine: Engine, roster: Roster) -> tuple[DeviceId, ...]:
