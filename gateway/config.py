@@ -109,6 +109,7 @@ class OutreachSettings(_Section):
     """Writing to customers."""
 
     channel: str = Field("console", description="`twilio`, or `console` (the phones page).")
+    texts: str = Field("", description="Folder of your own message texts, `<language>.yaml`; they replace equal names.")
     sender_name: str = Field("Beforehand", description="Who the message says it comes from.")
     twilio_account_sid: str = Field("", description="Twilio account SID.")
     twilio_auth_token: SecretStr = Field(SecretStr(""), description="Twilio auth token; environment or file only.")

@@ -25,7 +25,6 @@ from gateway.config import Settings
 from gateway.ingest import Intake, Mapping
 from gateway.ledger import registry
 from gateway.model import Block, Roster
-from gateway.outreach import load_texts
 from gateway.ports import SeriesStore, TelemetrySource
 from gateway.selfwatch import Watch
 from gateway.services import snapshot
@@ -181,7 +180,7 @@ def _join(
     folder = Path(settings.data_dir)
     roster = registry.load_roster(engine)
     store = make.store(folder, roster, settings.store)
-    watch, hub, texts = Watch(), Hub(started_ms=now_ms()), load_texts()
+    watch, hub, texts = Watch(), Hub(started_ms=now_ms()), make.texts(settings.outreach)
     ruleset = rules.load(make.rule_paths(settings))
     window, judgement = snapshot.restore(folder / "state", lambda held: Judgement(roster, ruleset, held=held))
     turn = Turn(

@@ -27,6 +27,7 @@ from gateway.errors import ConfigError
 from gateway.ingest import Limits, Mapping
 from gateway.ledger import registry
 from gateway.model import Roster
+from gateway.outreach import Texts, load_texts
 from gateway.ports import Channel, SeriesStore, TelemetrySource, TicketDesk
 from gateway.services.inbound import Inbound
 from gateway.services.receive import Pace
@@ -93,13 +94,17 @@ def listener(host: str, port: int) -> socket.socket:
     return bound
 
 
-def _duckdb(folder: Path, _roster: Roster, held: StoreSettings) -> SeriesStore:
+def _duckdb(folder: Path, roster: Roster, held: StoreSettings) -> SeriesStore:
     keep = Keep(
         raw_ms=int(1000 * duration_s(held.keep_raw)),
         rollup_ms=int(1000 * duration_s(held.keep_rollup)),
         logs_ms=int(1000 * duration_s(held.keep_logs)),
     )
-    return DuckDbStore(folder / "series.duckdb", memory=held.memory, keep=keep)
+    opened = DuckDbStore(folder / "series.duckdb", memory=held.memory, keep=keep)
+    if opened.last([roster.series_count])[0][0] >= 0:  # numbers are given by the ledger, first
+        opened.close()
+        raise ConfigError("ledger_older", f"{folder}: the ledger lacks series of the store; restore both of one backup")
+    return opened
 
 
 def _influx(_folder: Path, roster: Roster, held: StoreSettings) -> SeriesStore:
@@ -164,6 +169,13 @@ def _named(kinds: Fields[str, T], name: str, key: str) -> T:
     if name not in kinds:
         raise ConfigError("settings_invalid", f"{key} is {name!r}: say one of {', '.join(sorted(kinds))}")
     return kinds[name]
+
+
+def texts(held: OutreachSettings) -> Texts:
+    """The texts of messages. Raises ConfigError `settings_invalid`, `bad_template`."""
+    if held.texts and not Path(held.texts).is_dir():
+        raise ConfigError("settings_invalid", f"outreach.texts: there is no folder {held.texts}")
+    return load_texts(*([Path(held.texts)] if held.texts else []))
 
 
 def signature_check(held: OutreachSettings) -> Callable[[str, Fields[str, str], str], bool]:
