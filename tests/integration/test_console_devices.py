@@ -14,7 +14,7 @@ from pathlib import Path
 
 import nats
 import pytest
-from httpx import AsyncClient
+from httpx2 import AsyncClient
 from nats.js.errors import NotFoundError
 
 from edge.assembly import make_agent, serve
