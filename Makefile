@@ -24,7 +24,7 @@ demo: $(STAMP) ## 200 simulated devices, the gateway and the console; Ctrl-C sto
 run: $(STAMP) ## the gateway itself, with beforehand.toml if there is one
 	@$(BIN)/beforehand run $(ARGS)
 
-test: $(STAMP) ## all tests but the slow end-to-end kills run nightly
+test: $(STAMP) ## all tests
 	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(ARGS)
 
 e2e: $(STAMP) ## end-to-end tests only
