@@ -42,6 +42,11 @@ def processes_of(folder: Path) -> list[psutil.Process]:
     return found
 
 
+def _hear_interrupts() -> None:
+    """As in a terminal: what a shell starts in the background ignores SIGINT, and so would the demo."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Demo:
     """One run of the demo on a folder."""
 
@@ -52,7 +57,7 @@ class Demo:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gateway", *command], stdout=self._output, stderr=self._output,
             env=os.environ | {"COLUMNS": "400", "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"},
-            start_new_session=True,
+            start_new_session=True, preexec_fn=_hear_interrupts,  # noqa: PLW1509  # no thread of ours runs here
         )  # fmt: skip
 
     @property
