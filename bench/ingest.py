@@ -13,8 +13,8 @@ console included), its broker and the load generator (`bench.load`) as processes
     storage   values that never repeat, at the digits agents send: bytes a value when all of it is settled
 
 Keys of the JSON: `values_per_s` (wide), `messages_per_s` (narrow), `bytes_per_value` (storage),
-`p99_publish_to_incident_s` (half), `peak_rss_mb` (overload, gateway process alone, MB of 2^20), `lost` (confirmed and
-not stored, all runs; below 0: stored, though the confirmation was not seen), `runs` (everything, by run).
+`p99_publish_to_incident_s` (half), `peak_rss_mb` (overload, gateway process alone, MB of 2^20), `lost` (batches that
+were confirmed and are not in the store, one by one, all runs), `runs` (everything, by run).
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ async def _drive(gateway: Gateway, measured: Measured, spec: Spec, tokens: Path)
     await _turned(gateway, measured, spec.devices + confirmed)
     took_s = (measured.done_ms - int(account["began_ms"])) / 1000
     used = [(after - before) / took_s for before, after in zip(used_s[-1], measured.cpu_s(), strict=True)]
-    stored = _stored(gateway, spec)
+    lost = _lost(gateway, spec, {int(n): set(places) for n, places in account["unconfirmed"].items()})
     delays = [
         (measured.incident_ms[f"d{int(n):06d}"] - at) / 1000
         for n, at in account["faulty"].items()
@@ -146,7 +146,7 @@ async def _drive(gateway: Gateway, measured: Measured, spec: Spec, tokens: Path)
     return {
         "devices": spec.devices, "batches": confirmed, "values": measured.turned - warm, "took_s": took_s,
         "values_per_s": (measured.turned - warm) / took_s, "messages_per_s": confirmed / took_s,
-        "offered_per_s": account["sent"] / account["sending_s"], "lost": confirmed - stored,
+        "offered_per_s": account["sent"] / account["sending_s"], "lost": lost,
         "faults": len(account["faulty"]), "incidents": len(delays),
         "p99_publish_to_incident_s": float(np.quantile(delays, 0.99)) if delays else None,
         "gateway_cores": used[0], "broker_cores": used[1], "peak_rss_mb": measured.peak_rss / 2**20,
@@ -154,13 +154,14 @@ async def _drive(gateway: Gateway, measured: Measured, spec: Spec, tokens: Path)
     }  # fmt: skip
 
 
-def _stored(gateway: Gateway, spec: Spec) -> int:
-    """How many of the run's batches are in the store, by their keys."""
-    each = -(-spec.batches // spec.devices)
-    return sum(
-        len(gateway.store.seen([BatchKey(device, 1, spec.first_seq + k) for k in range(each)]))
-        for device in range(spec.devices)
-    )
+def _lost(gateway: Gateway, spec: Spec, unconfirmed: dict[int, set[int]]) -> int:
+    """How many batches were confirmed and are not in the store, by their keys."""
+    lost = 0
+    for device in range(spec.devices):
+        places = set(range(len(range(device, spec.batches, spec.devices)))) - unconfirmed.get(device, set())
+        keys = [BatchKey(device, 1, spec.first_seq + place) for place in sorted(places)]
+        lost += len(keys) - len(gateway.store.seen(keys))
+    return lost
 
 
 async def _load(gateway: Gateway, spec: Spec, tokens: Path, *, connected: Callable[[], None] = lambda: None) -> Result:

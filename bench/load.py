@@ -25,6 +25,7 @@ from edge.wire import DOWN, METRICS, digits_of, rounded
 KEEPALIVE_S = 600
 TICK_S = 0.02
 MOST_UNCONFIRMED = 200  # of one device; beyond it the device waits, as an agent's window makes it
+LONGEST_WAIT_S = 600  # for the confirmations that are still out when all is sent
 BODIES = 40  # different ones; each device and batch takes the next
 LEVELS = {  # of each metric: usual value, relative noise
     "temperature_celsius": (48.0, 0.02), "cpu_busy_ratio": (0.2, 0.3), "memory_available_bytes": (2.1e8, 0.01),
@@ -88,13 +89,14 @@ def payload(head: bytes, body: tuple[bytes, bytes]) -> bytes:
 
 
 class Link(asyncio.Protocol):
-    """One device: connects, publishes QoS 1, counts confirmations."""
+    """One device: connects, publishes QoS 1, notes what was confirmed."""
 
     def __init__(self, device_id: str, token: str, *, qos: int) -> None:
         self._device_id, self._token, self._qos = device_id, token, qos
         self._topic = _text(f"bf/1/{device_id}/batch")
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.sent = self.confirmed = self.marks = 0
+        self.acked: list[int] = []  # packet ids, as they were confirmed
         self._rest = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -110,6 +112,7 @@ class Link(asyncio.Protocol):
             match data[at] & 0xF0:
                 case 0x40:
                     self.confirmed += 1
+                    self.acked.append(data[at + 2] << 8 | data[at + 3])
                 case 0x30:
                     self.marks += 1
                 case 0x20 if data[at + 3]:
@@ -188,18 +191,24 @@ async def send(links: list[Link], spec: Spec) -> dict[str, object]:
             sent += 1
         await asyncio.sleep(TICK_S if spec.batches_per_s and sent >= due else 0)
     sending_s = loop.time() - began
-    deadline = loop.time() + 120
+    deadline = loop.time() + LONGEST_WAIT_S
     while sum(link.confirmed for link in links) < sent and loop.time() < deadline:
         await asyncio.sleep(0.02)
     confirmed = sum(link.confirmed for link in links)
     return {
         "sent": sent,
         "confirmed": confirmed,
+        "unconfirmed": {str(n): missing for n, link in enumerate(links) if (missing := _unconfirmed(link))},
         "sending_s": sending_s,
         "began_ms": time.time_ns() // 1_000_000 - round(1000 * (loop.time() - began)),
         "marks": sum(link.marks for link in links),
         "faulty": {str(number): at for number, at in faulty.items() if at},
     }
+
+
+def _unconfirmed(link: Link) -> list[int]:
+    """Which of a link's publishes, by their place, nobody confirmed; a link sends fewer than there are packet ids."""
+    return sorted(set(range(link.sent)) - {packet - 1 for packet in link.acked})
 
 
 def _text(text: str) -> bytes:
