@@ -146,7 +146,7 @@ async def _drive(gateway: Gateway, measured: Measured, spec: Spec, tokens: Path)
     return {
         "devices": spec.devices, "batches": confirmed, "values": measured.turned - warm, "took_s": took_s,
         "values_per_s": (measured.turned - warm) / took_s, "messages_per_s": confirmed / took_s,
-        "offered_per_s": account["sent"] / account["sending_s"], "lost": lost,
+        "offered_per_s": account["sent"] / account["sending_s"], "lost": lost, "cuts": account["cuts"],
         "faults": len(account["faulty"]), "incidents": len(delays),
         "p99_publish_to_incident_s": float(np.quantile(delays, 0.99)) if delays else None,
         "gateway_cores": used[0], "broker_cores": used[1], "peak_rss_mb": measured.peak_rss / 2**20,

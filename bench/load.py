@@ -24,7 +24,8 @@ from edge.wire import DOWN, METRICS, digits_of, rounded
 
 KEEPALIVE_S = 600
 TICK_S = 0.02
-MOST_UNCONFIRMED = 200  # of one device; beyond it the device waits, as an agent's window makes it
+MOST_UNCONFIRMED = 32  # of one device; beyond it the device waits: the agent's own window (edge/config.py)
+BACK_S = 5.0  # a link that was cut comes back within so long, and sends again what nobody confirmed, as agents do
 LONGEST_WAIT_S = 600  # for the confirmations that are still out when all is sent
 BODIES = 40  # different ones; each device and batch takes the next
 LEVELS = {  # of each metric: usual value, relative noise
@@ -89,19 +90,28 @@ def payload(head: bytes, body: tuple[bytes, bytes]) -> bytes:
 
 
 class Link(asyncio.Protocol):
-    """One device: connects, publishes QoS 1, notes what was confirmed."""
+    """One device: connects, publishes QoS 1, notes what was confirmed, comes back when it is cut off."""
 
-    def __init__(self, device_id: str, token: str, *, qos: int) -> None:
-        self._device_id, self._token, self._qos = device_id, token, qos
+    def __init__(self, port: int, device_id: str, token: str, *, qos: int) -> None:
+        self._port, self._device_id, self._token, self._qos = port, device_id, token, qos
         self._topic = _text(f"bf/1/{device_id}/batch")
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.sent = self.confirmed = self.marks = 0
-        self.acked: list[int] = []  # packet ids, as they were confirmed
+        self.sent = self.marks = self.cuts = 0
+        self.waiting: dict[int, bytes] = {}  # what nobody has confirmed yet, by packet id: the place of its sending + 1
         self._rest = b""
+        self._done = False
+
+    @property
+    def confirmed(self) -> int:
+        """How many batches were confirmed."""
+        return self.sent - len(self.waiting)
+
+    async def connect(self) -> None:
+        await asyncio.get_running_loop().create_connection(lambda: self, "127.0.0.1", self._port)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport, self._rest = transport, b""
         body = _text("MQTT") + bytes([4, 0b1100_0010]) + struct.pack(">H", KEEPALIVE_S)
         body += _text(self._device_id) + _text(self._device_id) + _text(self._token)
         transport.write(b"\x10" + _length(len(body)) + body)
@@ -111,14 +121,15 @@ class Link(asyncio.Protocol):
         while (end := _packet_end(data, at)) <= len(data) and end:
             match data[at] & 0xF0:
                 case 0x40:
-                    self.confirmed += 1
-                    self.acked.append(data[at + 2] << 8 | data[at + 3])
+                    self.waiting.pop(data[at + 2] << 8 | data[at + 3], None)
                 case 0x30:
                     self.marks += 1
                 case 0x20 if data[at + 3]:
                     self.ready.set_exception(ConnectionError(f"refused: {data[at + 3]}"))
                 case 0x20:
                     self._subscribe()
+                case 0x90 if self.ready.done():
+                    self._transport.write(b"".join(self.waiting.values()))
                 case 0x90:
                     self.ready.set_result(None)
             at = end
@@ -132,14 +143,23 @@ class Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.ready.done():
             self.ready.set_exception(ConnectionError(f"lost: {exc}"))
+        elif not self._done:
+            self.cuts += 1
+            asyncio.get_running_loop().call_later(random.uniform(0, BACK_S), self._come_back)
+
+    def _come_back(self) -> None:
+        self._coming = asyncio.ensure_future(self.connect())
 
     def publish(self, message: bytes) -> None:
-        packet = 1 + self.sent % 65_535
-        size = len(self._topic) + 2 + len(message)
-        self._transport.write(b"".join((b"\x32", _length(size), self._topic, struct.pack(">H", packet), message)))
         self.sent += 1
+        size = len(self._topic) + 2 + len(message)
+        packet = b"".join((b"\x32", _length(size), self._topic, struct.pack(">H", self.sent), message))
+        self.waiting[self.sent] = packet
+        if not self._transport.is_closing():
+            self._transport.write(packet)
 
     def close(self) -> None:
+        self._done = True
         self._transport.write(b"\xe0\x00")
         self._transport.close()
 
@@ -150,8 +170,8 @@ async def run(port: int, tokens: dict[str, str], spec: Spec) -> dict[str, object
     links = []
     began = loop.time()
     for device_id, token in list(tokens.items())[: spec.devices]:
-        _, link = await loop.create_connection(lambda d=device_id, t=token: Link(d, t, qos=spec.qos), "127.0.0.1", port)  # type: ignore[misc]
-        links.append(link)
+        links.append(Link(port, device_id, token, qos=spec.qos))
+        await links[-1].connect()
         if len(links) % 50 == 0:
             await asyncio.gather(*(link.ready for link in links[-50:]))
     await asyncio.gather(*(link.ready for link in links))
@@ -176,7 +196,7 @@ async def send(links: list[Link], spec: Spec) -> dict[str, object]:
         until = min(due, sent + 500)
         while sent < until:
             link, number = links[sent % len(links)], sent % len(links)
-            if link.sent - link.confirmed >= MOST_UNCONFIRMED:
+            if len(link.waiting) >= MOST_UNCONFIRMED:
                 break  # in turn: the fleet waits for its slowest link
             now_ms = time.time_ns() // 1_000_000
             if sent in fault_at:
@@ -192,23 +212,21 @@ async def send(links: list[Link], spec: Spec) -> dict[str, object]:
         await asyncio.sleep(TICK_S if spec.batches_per_s and sent >= due else 0)
     sending_s = loop.time() - began
     deadline = loop.time() + LONGEST_WAIT_S
-    while sum(link.confirmed for link in links) < sent and loop.time() < deadline:
+    while any(link.waiting for link in links) and loop.time() < deadline:
         await asyncio.sleep(0.02)
     confirmed = sum(link.confirmed for link in links)
     return {
         "sent": sent,
         "confirmed": confirmed,
-        "unconfirmed": {str(n): missing for n, link in enumerate(links) if (missing := _unconfirmed(link))},
+        "unconfirmed": {
+            str(n): [packet - 1 for packet in link.waiting] for n, link in enumerate(links) if link.waiting
+        },
+        "cuts": sum(link.cuts for link in links),
         "sending_s": sending_s,
         "began_ms": time.time_ns() // 1_000_000 - round(1000 * (loop.time() - began)),
         "marks": sum(link.marks for link in links),
         "faulty": {str(number): at for number, at in faulty.items() if at},
     }
-
-
-def _unconfirmed(link: Link) -> list[int]:
-    """Which of a link's publishes, by their place, nobody confirmed; a link sends fewer than there are packet ids."""
-    return sorted(set(range(link.sent)) - {packet - 1 for packet in link.acked})
 
 
 def _text(text: str) -> bytes:
