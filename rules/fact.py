@@ -29,7 +29,7 @@ FACTS: Final = {
     "log.novelty": "how unlike its fleet the device's newest log lines are; 1.0 is the threshold",
     "log.burst_score": "how unusual the device's log rate is; 1.0 is the threshold",
     "cohort.score": "distance of the device from its cohort; 1.0 is the threshold",
-    "cohort.firmware_score": "how much worse the device's firmware version does than the others; 1.0 is the threshold",
+    "cohort.firmware_score": "how surely its firmware version changes devices, against their own past and other versions; 1.0 is the threshold",
     "silent_s": "seconds since the device was last heard",
     "reboots_24h": "how often the device started within the last 24 hours",
     "clock_skew_s": "device clock minus gateway clock; positive where the device is ahead",

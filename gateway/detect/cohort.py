@@ -1,4 +1,4 @@
-"""Cohorts: devices of one type, model and hardware against each other, and firmware versions against each other.
+"""Cohorts: devices of one type, model and hardware against each other.
 
 What devices have in common is no device's fault. A *tide* is a metric on which much of a cohort stirs at once (weather,
 a provider's outage): while it lasts, a series counts only by how far it stands out of its cohort. The *standing* of a
@@ -155,32 +155,6 @@ def standing(roster: Roster, level: Floats, baselines: dict[int, Baseline]) -> F
     for cohort, baseline in baselines.items():
         members = np.flatnonzero(cohorts == cohort)
         found[members] = baseline.score(table[np.ix_(members, baseline.metrics)])
-    return found
-
-
-def firmware_standing(roster: Roster, score: Floats) -> Floats:
-    """(devices,) how much worse a device's firmware does than the other versions of its cohort; NaN where unknown.
-
-    Args:
-        roster: of the fleet.
-        score: (devices,) highest score of each device lately, NaN where unknown.
-
-    Source: difference of two shares of anomalous devices, in standard errors, over the 0.999 quantile of the normal:
-    G. W. Snedecor and W. G. Cochran (1989), Statistical methods, section 7.
-    """
-    keys: dict[tuple[int, str], list[int]] = {}
-    cohorts = cohorts_of(roster.devices)
-    for number, device in enumerate(roster.devices):
-        if not np.isnan(score[number]):
-            keys.setdefault((int(cohorts[number]), device.firmware), []).append(number)
-    found = np.full(len(roster.devices), np.nan)
-    for (cohort, firmware), members in keys.items():
-        others = [n for (c, f), held in keys.items() if c == cohort and f != firmware for n in held]
-        if len(members) >= LEAST and len(others) >= LEAST:
-            bad, rest = (score[members] >= 1.0).mean(), (score[others] >= 1.0).mean()
-            both = (score[members + others] >= 1.0).mean()
-            error = np.sqrt(max(both * (1.0 - both), 1e-4) * (1.0 / len(members) + 1.0 / len(others)))
-            found[members] = max(bad - rest, 0.0) / error / 3.09
     return found
 
 

@@ -116,6 +116,12 @@ def daily_mean(state: State) -> Floats:
     return np.where(m["span_s"] >= 0.9 * FAST_S, m["fast"], np.nan)
 
 
+def hours(state: State) -> Floats:
+    """(series,) of how many hours the means are known."""
+    found: Floats = state["drift"]["buckets"]
+    return found
+
+
 DRIFT = calibrated(
     Detector(name="drift", finds="a level that leaves its place slowly", warmup=WARMUP, init=init, step=statistic),
     statistic,

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.detect import cohort, episodes, facts, surprise
+from gateway.detect import cohort, episodes, facts, firmware, surprise
 from gateway.detect.detector import Detector, Samples, State, grown, pace, pace_init
-from gateway.detect.drift import DRIFT, daily_mean, per_day
+from gateway.detect.drift import DRIFT, daily_mean, hours, per_day
 from gateway.detect.explain import device_sentence, sentence
 from gateway.detect.habits import Habits, Verdict
 from gateway.detect.level import LEVEL
@@ -306,7 +306,9 @@ class Engine:
         self._baselines = cohort.learn_all(roster, level, with_model=with_model, held=self._baselines)
         count = len(roster.devices)
         latest["standing"][:count] = cohort.standing(roster, level, self._baselines)
-        latest["firmware"][:count] = cohort.firmware_standing(roster, self._device_latest("score"))
+        value = self._tables["series.latest"]["latest"]["value"][: roster.series_count]
+        settled = hours(self._tables["series.drift"])[: roster.series_count] > DRIFT.warmup
+        latest["firmware"][:count] = firmware.standing(roster, firmware.moves(self._tables, value), settled)
 
 
 def _latest_init(count: int) -> State:
