@@ -89,6 +89,9 @@ class LedgerSettings(_Section):
 
     url: str = Field("", description="SQLAlchemy URL, as `postgresql+psycopg://...`; empty: SQLite in the data folder.")
     password: SecretStr = Field(SecretStr(""), description="Password put into that URL; environment or file only.")
+    key_file: str = Field(
+        "", description="File of the keys that seal personal data; empty: `ledger.key` in the data folder."
+    )
 
 
 class DetectSettings(_Section):
@@ -148,6 +151,11 @@ class Settings(_Section):
     outreach: OutreachSettings = OutreachSettings()
     desk: DeskSettings = DeskSettings()
     web: WebSettings = WebSettings()
+
+    @property
+    def ledger_key_file(self) -> Path:
+        """Where the keys of personal data lie."""
+        return Path(self.ledger.key_file or Path(self.data_dir) / "ledger.key")
 
     @property
     def ledger_url(self) -> str:

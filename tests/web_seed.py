@@ -17,7 +17,7 @@ import numpy as np
 from sqlalchemy import Engine, insert
 
 from gateway.incidents import AlertChange, TicketEvent, TurnOutcome, derive
-from gateway.ledger import access, casebook, mutes, people, registry, setting
+from gateway.ledger import access, casebook, mutes, people, registry, seal, setting
 from gateway.ledger.access import User
 from gateway.ledger.database import connect, migrate, writing
 from gateway.ledger.outbox import message_row
@@ -51,12 +51,14 @@ from tests.web_devices import answering
 from tests.web_fleet import LINES, METRICS, PEOPLE, TYPES, cases
 
 DAY, HOUR, MINUTE = 86_400_000, 3_600_000, 60_000
+VAULT = seal.Vault([bytes(range(64))])
 PASSWORD = "correct horse battery"
 USERS = (("ada", "Ada Okafor", "admin"), ("ben", "Ben Lindqvist", "agent"), ("vera", "Vera Duarte", "viewer"))
 
 
 def fill(engine: Engine, store: SeriesStore, *, now_ms: int, devices: int = 36) -> Roster:
     """Write the whole fleet; device numbers follow their order."""
+    seal.give(engine, VAULT)
     migrate(engine)
     for login, name, role in USERS:
         access.save_user(engine, User(login=login, name=name, role=role), password=PASSWORD, now_ms=now_ms)  # type: ignore[arg-type]

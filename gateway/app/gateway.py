@@ -160,9 +160,10 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         begun.enter_context(make.data_folder(Path(settings.data_dir)))
         console = make.listener(settings.web.host, settings.web.port)
         begun.callback(console.close)
-        engine = ledger.connect(settings.ledger_url)
+        engine = await asyncio.to_thread(
+            ledger.open_ledger, settings.ledger_url, settings.ledger_key_file, now_ms=now_ms()
+        )
         begun.callback(engine.dispose)
-        await asyncio.to_thread(ledger.migrate, engine)
         plain = make.mapping(settings.ingest)
         broker = make.broker(settings, engine, plain)
         if broker is not None:

@@ -36,14 +36,12 @@ def settings_of(path: Path | None) -> Settings:
 
 
 def open_ledger(settings: Settings) -> Engine:
-    """The ledger, migrated to this version."""
+    """The ledger, migrated to this version and unlocked."""
     from gateway import ledger
 
     if not settings.ledger.url:
         Path(settings.data_dir).mkdir(parents=True, exist_ok=True)
-    engine = ledger.connect(settings.ledger_url)
-    ledger.migrate(engine)
-    return engine
+    return ledger.open_ledger(settings.ledger_url, settings.ledger_key_file, now_ms=now_ms())
 
 
 def write_json(path: Path | None, value: object) -> None:

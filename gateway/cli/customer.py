@@ -1,4 +1,4 @@
-"""Commands on customers: take them in from a list, look at them, hand out and erase what is kept."""
+"""Commands on customers: take them in from a list, look at them, hand out, erase and seal again what is kept."""
 
 from __future__ import annotations
 
@@ -84,3 +84,16 @@ def erase(
         typer.confirm(f"Erase {customer_id} for good?", abort=True)
     emptied = persons.erase(open_ledger(settings_of(path)), customer_id, actor="command line", now_ms=now_ms())
     console.print(f"{customer_id} is erased, with the text of {emptied} messages; backups still hold it")
+
+
+@customer_app.command("rekey")
+def rekey(path: SettingsPath = None) -> None:
+    """Seal all personal data with a new key; the gateway must be stopped. Earlier backups still need the old key."""
+    from gateway import ledger
+    from gateway.app.make import data_folder
+
+    settings = settings_of(path)
+    with data_folder(Path(settings.data_dir)):
+        name = ledger.rekey(settings.ledger_url, settings.ledger_key_file, actor="command line", now_ms=now_ms())
+    console.print(f"sealed with the new key {name} of {settings.ledger_key_file}")
+    console.print("copy it to where you keep it apart; backups made before need the key that you kept with them")

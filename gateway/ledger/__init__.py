@@ -1,8 +1,10 @@
 """What the gateway remembers: registry, people, casebook, outbox, access, audit; on SQLite or PostgreSQL.
 
-Query functions take the engine (`ledger.connect(url)`) first, block, and are each one transaction.
+`open_ledger` gives the engine: migrated, and with the keys of its personal data. Query functions take it first, block,
+and are each one transaction.
 """
 
 from gateway.ledger.database import canonical, connect, migrate
+from gateway.ledger.keys import check_keys, open_ledger, rekey
 
-__all__ = ["canonical", "connect", "migrate"]
+__all__ = ["canonical", "check_keys", "connect", "migrate", "open_ledger", "rekey"]

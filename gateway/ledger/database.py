@@ -59,13 +59,24 @@ def connect(url: str) -> Engine:
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # transactions are ours, not the driver's
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+    pragmas = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}")
+    for pragma in (*pragmas, "secure_delete=ON"):  # what is erased or sealed again leaves no copy in free pages
         connection.execute(f"PRAGMA {pragma}").close()
 
 
 def _begin_sqlite(connection: Connection) -> None:
     writes = connection.get_execution_options().get("writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def forget_log(engine: Engine) -> None:
+    """Empty SQLite's write-ahead log, in which earlier versions of rows rest; PostgreSQL minds its own."""
+    if engine.dialect.name == "sqlite":
+        held = engine.raw_connection()
+        try:
+            held.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+        finally:
+            held.close()
 
 
 @contextmanager
@@ -124,7 +135,7 @@ def take_numbers(connection: Connection, name: str, count: int = 1) -> int:
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:
-    """Bring the schema to `revision`; `base` empties it. Safe to call at every start.
+    """Bring the schema to `revision`; `base` empties it, `-1` goes one step back. Safe to call at every start.
 
     Raises:
         ConfigError: `ledger_away`: the database cannot be opened.
@@ -134,7 +145,7 @@ def migrate(engine: Engine, revision: str = "head") -> None:
     try:
         with writing(engine) as connection:
             config.attributes["connection"] = connection
-            (command.downgrade if revision == "base" else command.upgrade)(config, revision)
+            (command.downgrade if revision in ("base", "-1") else command.upgrade)(config, revision)
     except OperationalError as exc:
         place = engine.url.render_as_string(hide_password=True)
         raise ConfigError("ledger_away", f"{place} cannot be opened: {type(exc.orig).__name__}") from exc

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from gateway.errors import NotFound
 from gateway.ledger.database import Record, put, reading, writing
+from gateway.ledger.search import customer_ids
 from gateway.ledger.tables import consents, contacts, customers
 from gateway.model import Contact, Customer, CustomerId
 
@@ -52,23 +53,15 @@ def list_customers(
     engine: Engine, *, search: str = "", ids: Sequence[str] | None = None, limit: int = 10_000
 ) -> tuple[Customer, ...]:
     """Customers by name, with their contacts; `search` looks in name, id and address."""
-    query = select(customers).order_by(customers.c.name, customers.c.customer_id).limit(limit)
-    if ids is not None:
-        query = query.where(customers.c.customer_id.in_(ids))
-    if search:
-        has_address = select(contacts.c.customer_id).where(contacts.c.address.contains(search, autoescape=True))
-        query = query.where(
-            customers.c.name.icontains(search, autoescape=True)
-            | customers.c.customer_id.icontains(search, autoescape=True)
-            | customers.c.customer_id.in_(has_address)
-        )
     with reading(engine) as connection:
-        rows = connection.execute(query).all()
+        wanted = customer_ids(connection, search) if ids is None else list(ids)
+        rows = connection.execute(select(customers).where(customers.c.customer_id.in_(wanted[:limit]))).all()
         owned = contacts_of(connection, [row.customer_id for row in rows])
-    return tuple(
+    found = (
         Customer(customer_id=CustomerId(r.customer_id), name=r.name, contacts=owned.get(r.customer_id, ()))
         for r in rows
     )
+    return tuple(sorted(found, key=lambda c: (c.name.casefold(), c.customer_id)))
 
 
 def contacts_of(connection: Connection, customer_ids: Sequence[str]) -> dict[str, tuple[Contact, ...]]:

@@ -1,7 +1,8 @@
 """The ledger's tables: everything the gateway must remember about devices, people, cases and messages.
 
 Samples and log lines rest in the series store, never here. Times are `_ms` (Unix, UTC). Text ids are derived from keys
-(see `incidents.ids`), so that two replays of one recording write the same rows; integer ids count commits.
+(see `incidents.ids`), so that two replays of one recording write the same rows; integer ids count commits. What names a
+person or was said by one is sealed (`ledger.seal`): the database itself can neither sort nor search it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from sqlalchemy import (
     text,
 )
 
+from gateway.ledger.seal import Sealed
+
 METADATA = MetaData(
     naming_convention={
         "ix": "ix_%(column_0_label)s",
@@ -35,6 +38,11 @@ COUNT = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows on
 
 def _word(name: str, default: str = "") -> Column[str]:
     return Column(name, Text, nullable=False, server_default=default)
+
+
+def _sealed(place: str, *, alike: bool = False) -> Column[str]:
+    """A column of personal data, named with its table; `alike` where equal texts must be found."""
+    return Column(place.partition(".")[2], Sealed(place, alike=alike), nullable=False, server_default="")
 
 
 def _ms(name: str) -> Column[int]:
@@ -63,9 +71,9 @@ customers = Table(
     "customers",
     METADATA,
     Column("customer_id", Text, primary_key=True),
-    _word("name"),
+    _sealed("customers.name"),
     _word("language", "en"),
-    _word("note"),
+    _sealed("customers.note"),
     _ms("created_ms"),
 )
 
@@ -75,8 +83,8 @@ contacts = Table(
     Column("contact_id", Text, primary_key=True),
     Column("customer_id", Text, ForeignKey("customers.customer_id"), nullable=False, index=True),
     _word("channel", "sms"),
-    _word("address"),  # E.164 for SMS
-    _word("name"),
+    _sealed("contacts.address", alike=True),  # E.164 for SMS
+    _sealed("contacts.name"),
     _word("language", "en"),
     Column("zone", Text),  # IANA, or NULL: derived from the number, then from the device
     _flag("consented"),
@@ -95,7 +103,7 @@ consents = Table(
     Column("contact_id", Text, ForeignKey("contacts.contact_id"), nullable=False, index=True),
     _word("kind"),  # opt_in | opt_out
     _word("source"),  # sms_reply | console | import | provider | ...
-    _word("wording"),  # what was said, or the version of the text agreed to
+    _sealed("consents.wording"),  # what was said, or the version of the text agreed to
     _ms("at_ms"),
 )
 
@@ -225,7 +233,7 @@ ticket_events = Table(
     _ms("at_ms"),
     _word("kind"),  # opened | comment | status | assigned | priority | outcome | message | reply | incident | attention
     _word("author"),  # a login, `system`, or a contact id
-    _word("text"),
+    _sealed("ticket_events.text"),
     Column("detail", JSON),
 )
 
@@ -240,7 +248,7 @@ outcomes = Table(
     _json("rules"),
     _word("outcome"),
     _word("author"),
-    _word("note"),
+    _sealed("outcomes.note"),
     _ms("at_ms"),
 )
 
@@ -267,7 +275,7 @@ messages = Table(
     Column("contact_id", Text, ForeignKey("contacts.contact_id"), nullable=False, index=True),
     Column("ticket_id", Text, ForeignKey("tickets.ticket_id"), index=True),
     _word("channel", "sms"),
-    _word("text"),
+    _sealed("messages.text"),
     _word("language", "en"),
     _word("template"),
     _flag("urgent"),

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Case, ColumnElement, Connection, Select, and_, case, func, or_, select
 
 from gateway.errors import NotFound
+from gateway.ledger import search
 from gateway.ledger.database import Record
 from gateway.ledger.tables import alerts, customers, devices, incidents, metrics, series, tickets
 
@@ -109,9 +110,9 @@ def fleet_page(connection: Connection, wanted: FleetFilter, *, limit: int = 50, 
     ids = select(devices.c.device_id).outerjoin(_OPEN, _OPEN.c.device_id == devices.c.device_id)
     where: list[ColumnElement[bool]] = [devices.c.revoked.is_(False)]
     if needle := wanted.text.strip():
-        ids = ids.outerjoin(customers, customers.c.customer_id == devices.c.customer_id)
-        fields = (devices.c.device_id, devices.c.model, devices.c.site, devices.c.firmware, customers.c.name)
-        where.append(or_(*(field.icontains(needle, autoescape=True) for field in fields)))
+        fields = (devices.c.device_id, devices.c.model, devices.c.site, devices.c.firmware)
+        owned = devices.c.customer_id.in_(search.named(connection, needle))
+        where.append(or_(owned, *(field.icontains(needle, autoescape=True) for field in fields)))
     if wanted.health:
         where.append(_HEALTH.in_((wanted.health,)))
     if wanted.type:
@@ -194,8 +195,9 @@ def incident_page(
     equal = {incidents.c.state: state, incidents.c.severity: severity, incidents.c.device_id: device_id}
     where = [column == value for column, value in equal.items() if value]
     if needle := text.strip():
-        fields = (incidents.c.device_id, incidents.c.cause, customers.c.name, devices.c.site)
-        where.append(or_(*(field.icontains(needle, autoescape=True) for field in fields)))
+        fields = (incidents.c.device_id, incidents.c.cause, devices.c.site)
+        owned = devices.c.customer_id.in_(search.named(connection, needle))
+        where.append(or_(owned, *(field.icontains(needle, autoescape=True) for field in fields)))
     query = _incidents().where(*where)
     total = connection.execute(query.with_only_columns(func.count())).scalar_one()
     ordered = query.order_by(incidents.c.opened_ms.desc(), incidents.c.incident_id).limit(limit).offset(offset)

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
 from gateway.errors import NotFound
+from gateway.ledger import search
 from gateway.ledger.database import Record, is_number
 from gateway.ledger.tables import (
     audit,
@@ -90,8 +91,8 @@ def ticket_page(
             where.append(column == value)
     if text.strip():
         needle = text.strip()
-        fields = (tickets.c.title, tickets.c.device_id, customers.c.name)
-        matches = [field.icontains(needle, autoescape=True) for field in fields]
+        matches = [field.icontains(needle, autoescape=True) for field in (tickets.c.title, tickets.c.device_id)]
+        matches.append(tickets.c.customer_id.in_(search.named(connection, needle)))
         if is_number(needle.lstrip("#")):
             matches.append(tickets.c.number == int(needle.lstrip("#")))
         where.append(or_(*matches))
@@ -178,21 +179,14 @@ def customer_page(connection: Connection, *, text: str = "", limit: int = 50, of
         .label("languages"),
         last.label("last_ms"),
     )
-    where = []
+    owns: Sequence[str] = ()
     if needle := text.strip():
-        owns = select(devices.c.customer_id).where(devices.c.device_id.icontains(needle, autoescape=True))
-        reached = select(contacts.c.customer_id).where(contacts.c.address.contains(needle, autoescape=True))
-        where.append(
-            or_(
-                customers.c.name.icontains(needle, autoescape=True),
-                customers.c.customer_id.icontains(needle, autoescape=True),
-                customers.c.customer_id.in_(owns),
-                customers.c.customer_id.in_(reached),
-            )
-        )
-    total = connection.execute(select(func.count()).select_from(customers).where(*where)).scalar_one()
-    ordered = query.where(*where).order_by(customers.c.name, customers.c.customer_id).limit(limit).offset(offset)
-    return Page(rows=connection.execute(ordered).all(), total=total, offset=offset, limit=limit)
+        named = devices.c.device_id.icontains(needle, autoescape=True)
+        owns = connection.execute(select(devices.c.customer_id).where(named).distinct()).scalars().all()
+    found = search.customer_ids(connection, text, also=owns)
+    shown = found[offset : offset + limit]
+    rows = {row.customer_id: row for row in connection.execute(query.where(customers.c.customer_id.in_(shown)))}
+    return Page(rows=[rows[customer_id] for customer_id in shown], total=len(found), offset=offset, limit=limit)
 
 
 def customer(connection: Connection, customer_id: str) -> Record:
@@ -241,12 +235,11 @@ def phones(connection: Connection, *, text: str = "", limit: int = 100) -> Seque
         .join(customers, customers.c.customer_id == contacts.c.customer_id)
         .outerjoin(newest, newest.c.contact_id == contacts.c.contact_id)
         .where(contacts.c.channel == "sms")
-        .order_by(func.coalesce(newest.c.last_ms, 0).desc(), customers.c.name, contacts.c.contact_id)
+        .order_by(func.coalesce(newest.c.last_ms, 0).desc(), contacts.c.contact_id)
         .limit(limit)
     )
-    if needle := text.strip():
-        fields = (customers.c.name, contacts.c.name, contacts.c.address)
-        query = query.where(or_(*(field.icontains(needle, autoescape=True) for field in fields)))
+    if text.strip():
+        query = query.where(contacts.c.contact_id.in_(search.contact_ids(connection, text)))
     return connection.execute(query).all()
 
 

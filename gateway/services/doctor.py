@@ -107,6 +107,7 @@ def _ledger(settings: Settings) -> Finding:
         engine = ledger.connect(settings.ledger_url)
         with engine.connect() as connection:
             connection.execute(text("SELECT 1"))
+        ledger.check_keys(engine, settings.ledger_key_file)
     except ConfigError as exc:
         return Finding("ledger", "failed", exc.detail)
     except SQLAlchemyError as exc:

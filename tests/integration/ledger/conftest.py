@@ -18,7 +18,9 @@ import pytest
 from sqlalchemy import Engine, create_engine, make_url
 
 from gateway import ledger
+from gateway.ledger import seal
 from gateway.ledger.tables import METADATA
+from tests.integration.ledger.fleet import VAULT
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 SHARED = f"beforehand_{uuid.uuid4().hex[:8]}"
@@ -120,7 +122,8 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def engine(ledger_url: str) -> Iterator[Engine]:
-    """A migrated ledger of this test's own."""
+    """A migrated ledger of this test's own, which seals."""
     made = ledger.connect(ledger_url)
+    seal.give(made, VAULT)
     yield made
     made.dispose()

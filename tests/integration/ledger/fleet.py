@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from gateway.incidents import Fleet, RuleInfo, Timing
-from gateway.ledger import casebook, caseview, outbox, people, registry
+from gateway.ledger import casebook, caseview, outbox, people, registry, seal
 from gateway.model import Alert, Contact, Customer, CustomerId, DeviceId, Evidence, Forecast
 from gateway.outreach import load_texts
 from gateway.services.plan import Casework, People, plan_turn
@@ -15,6 +15,7 @@ from gateway.services.plan import Casework, People, plan_turn
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 T0 = 1_773_140_400_000  # 2026-03-10, noon in Berlin
 TEXTS = load_texts()
+VAULT = seal.Vault([bytes(range(64))])
 RULES = {
     "BatteryWearingOut": RuleInfo(
         name="BatteryWearingOut", template="battery_wearing_out", reach="message", priority="normal"

@@ -13,9 +13,9 @@ from sqlalchemy.exc import IntegrityError
 from gateway import ledger
 from gateway.errors import NotFound, Refused, TryLater
 from gateway.incidents import AlertChange
-from gateway.ledger import audit, casebook, caseview, mutes, outbox, tables
+from gateway.ledger import audit, casebook, caseview, mutes, outbox, seal, tables
 from gateway.services.plan import plan_turn
-from tests.integration.ledger.fleet import DAY, HOUR, MINUTE, T0, alert, evidence, settle_in, turns
+from tests.integration.ledger.fleet import DAY, HOUR, MINUTE, T0, VAULT, alert, evidence, settle_in, turns
 
 
 def count(engine, table) -> int:
@@ -189,6 +189,7 @@ def test_two_replays_write_the_same_rows(engine, tmp_path):
 def _race(url: str, start, device: str) -> None:
     """One process of several that all see the same alert at once."""
     engine = ledger.connect(url)
+    seal.give(engine, VAULT)
     fleet = turns(engine)
     start.wait()
     for _ in range(20):

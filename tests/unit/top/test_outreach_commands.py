@@ -36,8 +36,9 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("gateway.cli.outreach.console.width", 200)
     (tmp_path / "data").mkdir()
-    made = ledger.connect(f"sqlite:///{tmp_path / 'data' / 'ledger.sqlite'}")
-    ledger.migrate(made)
+    made = ledger.open_ledger(
+        f"sqlite:///{tmp_path / 'data' / 'ledger.sqlite'}", tmp_path / "data" / "ledger.key", now_ms=T0
+    )
     yield made
     made.dispose()
 
