@@ -8,7 +8,17 @@ from typing import Literal, TypeAlias
 from gateway.model import Alert, Incident, Message, Ticket, TicketStatus
 
 EventKind: TypeAlias = Literal[
-    "opened", "comment", "status", "assigned", "priority", "outcome", "message", "reply", "incident", "attention"
+    "opened",
+    "comment",
+    "status",
+    "assigned",
+    "priority",
+    "outcome",
+    "message",
+    "delivery",
+    "reply",
+    "incident",
+    "attention",
 ]
 
 

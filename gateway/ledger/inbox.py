@@ -127,6 +127,14 @@ def change(
         note(connection, ticket, "attention", author="system", text=brief, now_ms=now_ms)
 
 
+def remark(connection: Connection, message_id: str, text: str, *, key: str, now_ms: int) -> None:
+    """Say on its ticket's time line how a message fares; one without ticket has nowhere to say it."""
+    found = select(messages.c.ticket_id).where(messages.c.message_id == message_id)
+    if (ticket_id := connection.execute(found).scalar()) is not None:
+        ticket = ticket_row(connection, ticket_id)
+        note(connection, ticket, "delivery", author="system", text=text, now_ms=now_ms, key=key)
+
+
 def queue_answer(connection: Connection, message: Message) -> None:
     """Put an answer into the outbox."""
     add_new(connection, messages, [message_row(message)])

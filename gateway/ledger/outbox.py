@@ -2,6 +2,7 @@
 
     queued, held -mark_sending-> sending -mark_sent-> sent -callback-> delivered | undelivered | failed
                  -skip-> skipped         -postpone-> queued   -in_doubt-> unknown -callback-> sent, delivered, ...
+                                         <-lose- sent, unknown: the provider says that it was lost on the way
 
 A message is `sending`, durably, before its request leaves (promise 5); exactly one caller of `mark_sending` gets it.
 A row still `sending` after a crash becomes `unknown`: its callback settles it, or after an hour a person.
@@ -190,13 +191,39 @@ def settle(
         values["provider_id"] = provider_id
     if state:
         values |= {"settled_ms": now_ms, "reason": code}
-    lower = messages.c.provider_rank < rank
+    stale = select(webhooks_seen.c.key).where(webhooks_seen.c.key == _lost(message_id, provider_id)).exists()
+    lower = (messages.c.provider_rank < rank) & ~stale
     if status == "read":  # only a delivered message can be read
         lower &= messages.c.state == "delivered"
     elif state is None:
         lower &= messages.c.state.in_(("sending", "sent", "unknown"))
     with writing(engine) as connection:
         return connection.execute(_of(message_id).where(lower).values(values)).rowcount == 1
+
+
+def lose(
+    connection: Connection, message_id: str, *, provider_id: str, waits_ms: Sequence[int], reason: str, now_ms: int
+) -> int | None:
+    """Take a message that was lost on its way back into the outbox; when it is due again.
+
+    The n-th loss waits for the n-th of `waits_ms`. None, and nothing changes: they are used up, it would be due after
+    its own end, or this sending is not the one under way. Later words about a sending that was lost move nothing.
+    """
+    row = connection.execute(select(messages).where(messages.c.message_id == message_id)).one_or_none()
+    if row is None or row.state not in ("sending", "sent", "unknown") or row.provider_id not in ("", provider_id):
+        return None
+    seen = select(func.count()).where(webhooks_seen.c.key.startswith(_lost(message_id, ""), autoescape=True))
+    lost = connection.execute(seen).scalar_one()
+    due_ms = now_ms + waits_ms[lost] if lost < len(waits_ms) else row.expires_ms
+    if due_ms >= row.expires_ms or not first_sight(connection, _lost(message_id, provider_id), now_ms=now_ms):
+        return None
+    back = {"state": "held", "due_ms": due_ms, "reason": reason, "provider_id": "", "provider_rank": 0}
+    connection.execute(_of(message_id).values(back | {"sent_ms": None, "settled_ms": None}))
+    return due_ms
+
+
+def _lost(message_id: str, provider_id: str) -> str:
+    return f"lost:{message_id}:{provider_id}"
 
 
 def recipient(engine: Engine, message_id: str) -> tuple[str, str | None]:

@@ -231,7 +231,9 @@ ticket_events = Table(
     Column("key", Text, unique=True),  # the same occasion never makes two rows; NULL where it cannot repeat
     Column("ticket_id", Text, ForeignKey("tickets.ticket_id"), nullable=False, index=True),
     _ms("at_ms"),
-    _word("kind"),  # opened | comment | status | assigned | priority | outcome | message | reply | incident | attention
+    _word(
+        "kind"
+    ),  # opened | comment | status | assigned | priority | outcome | message | delivery | reply | incident | attention
     _word("author"),  # a login, `system`, or a contact id
     _sealed("ticket_events.text"),
     Column("detail", JSON),

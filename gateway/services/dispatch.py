@@ -80,6 +80,8 @@ class Dispatch:
                 return f"held_{reason}"
             case Skip(reason):
                 outbox.skip(self.engine, message.message_id, reason=reason, now_ms=now_ms)
+                if due.attempts and reason.startswith("expire"):  # it was tried, lost, and its time is over
+                    self._tell_ticket(due, reason, now_ms)
                 return f"skipped_{reason}"
             case Send():
                 pass

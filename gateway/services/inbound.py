@@ -24,6 +24,11 @@ from gateway.outreach import Texts, compose
 
 ANSWER_LIVES_MS = 3_600_000  # an automatic answer an hour late only puzzles
 DEAD = {"30004": "blocked", "30005": "unknown_number", "30006": "not_mobile"}  # Twilio: no retry, mark the number
+PASSING = {"30003": "phone_unreachable", "30008": "lost_by_carrier"}
+"""Errors after which the same message may yet arrive. Twilio's page on 30003: phone off, without signal, or a carrier's
+trouble: "Retry the message"; 30008 is a carrier's failure without a reason."""
+AGAIN_MS = (15 * 60_000, 3_600_000, 4 * 3_600_000)
+"""Waits before the second, third and fourth sending: a reboot, a charge, an evening out (judgement)."""
 OPTED_OUT = "21610"
 
 Taken: TypeAlias = Literal["kept", "repeat", "stranger"]
@@ -75,7 +80,12 @@ class Inbound:
         return "kept"
 
     def status(self, *, message_id: str, status: ProviderStatus, provider_id: str = "", code: str = "") -> bool:
-        """Take a delivery status; whether it moved the message. Late, repeated and unknown ones move nothing."""
+        """Take a delivery status; whether it moved the message. Late, repeated and unknown ones move nothing.
+
+        A message lost for a passing reason goes back into the outbox, some times, and is asked about again by policy.
+        """
+        if code in PASSING and status in ("failed", "undelivered") and self._again(message_id, provider_id, code):
+            return True
         moved = outbox.settle(
             self.engine, message_id, status=status, code=code, provider_id=provider_id, now_ms=self.now_ms()
         )
@@ -130,6 +140,21 @@ class Inbound:
             expires_ms=now_ms + ANSWER_LIVES_MS,
             answers=answers,
         )  # fmt: skip
+
+    def _again(self, message_id: str, provider_id: str, code: str) -> bool:
+        """Whether a message that was lost is sent again later; its ticket is told when."""
+        now_ms, reason = self.now_ms(), PASSING[code]
+        with writing(self.engine) as connection:
+            due_ms = outbox.lose(
+                connection, message_id, provider_id=provider_id, waits_ms=AGAIN_MS, reason=reason, now_ms=now_ms
+            )
+            if due_ms is None:
+                return False
+            minutes = (due_ms - now_ms) // 60_000
+            text = f"The message did not reach the phone ({code}); it is tried again in {minutes} minutes."
+            inbox.remark(connection, message_id, text, key=f"{message_id}:lost:{provider_id}", now_ms=now_ms)
+        log.info("inbound.lost", message=message_id, code=code, again_ms=due_ms)
+        return True
 
     def _undelivered(self, message_id: str, code: str) -> None:
         contact_id, ticket_id = outbox.recipient(self.engine, message_id)
