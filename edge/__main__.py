@@ -16,7 +16,7 @@ from edge import __version__
 from edge.agent import Agent
 from edge.assembly import HostSide, make_agent, serve
 from edge.config import ConfigError, Settings, read_settings, reference
-from edge.link import tls_context
+from edge.link import tls_context, told
 from edge.network import Network
 from edge.sensors import host_sensors
 
@@ -142,7 +142,7 @@ def check(settings: Settings, tls: ssl.SSLContext | None) -> int:
         print(f"broker    {link.host}:{link.port} answers{', certificate trusted' if tls else ', without TLS'}")
     except OSError as exc:
         wrong += 1
-        print(f"broker    {link.host}:{link.port} not reached: {exc}")
+        print(f"broker    {link.host}:{link.port} not reached: {told(exc)}")
     return 1 if wrong else 0
 
 

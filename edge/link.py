@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from paho.mqtt.client import Client, MQTTMessage, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
-from edge.config import LinkSettings
+from edge.config import ConfigError, LinkSettings
 from edge.network import READ, WRITE, Network
 from edge.wire import DOWN, WireError, parse_topic, topic
 
@@ -23,6 +23,8 @@ log = logging.getLogger("edge.link")
 
 ANSWER_S = 30.0  # a broker that does not answer a connection for so long is given up
 CONNECT_S = 15.0  # for resolving, TCP and TLS
+_DATES = {9: "is not valid yet", 10: "has ended"}  # X509_V_ERR_* of OpenSSL's x509_vfy.h
+_NAMES = (62, 64)  # host name, IP address
 
 
 class Listener(Protocol):
@@ -72,15 +74,36 @@ def backoff_s(tries: int, *, first_s: float, longest_s: float, draw: Callable[[]
 
 
 def tls_context(settings: LinkSettings) -> ssl.SSLContext | None:
-    """The TLS settings of a link, to be shared by all links of a process; None where it is off. Raises OSError."""
+    """The TLS settings of a link, to be shared by all links of a process; None where it is off. Raises ConfigError."""
     if not settings.tls:
         return None
     ca_file = str(settings.ca_file) if settings.ca_file else None
-    context = ssl.create_default_context(cafile=ca_file, cadata=settings.ca_pem or None)
+    try:
+        context = ssl.create_default_context(cafile=ca_file, cadata=settings.ca_pem or None)
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"link.{f'ca_file: {ca_file}' if ca_file else 'ca_pem'}: no readable certificates") from exc
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if settings.cert_file:
-        context.load_cert_chain(settings.cert_file, settings.key_file)
+        try:
+            context.load_cert_chain(settings.cert_file, settings.key_file)
+        except OSError as exc:
+            raise ConfigError(f"link.cert_file: {settings.cert_file}: no certificate with its key in key_file") from exc
     return context
+
+
+def told(exc: Exception) -> str:
+    """Why there is no connection, in one sentence; with the way out where it is a matter of certificates."""
+    match exc:
+        case ssl.SSLCertVerificationError(verify_code=code) if code in _DATES:
+            return f"the broker's certificate {_DATES[code]}: renew it there, or set this device's clock"
+        case ssl.SSLCertVerificationError(verify_code=code) if code in _NAMES:
+            return "the broker's certificate is for another name: set link.host to a name that stands in it"
+        case ssl.SSLCertVerificationError():
+            return "the broker's certificate is signed by none that is trusted here: set link.ca_file or link.ca_pem"
+        case ssl.SSLError():
+            return "the broker does not speak TLS on this port: correct link.port, or its settings"
+        case _:
+            return f"{type(exc).__name__}: {exc}"
 
 
 class MqttLink:
@@ -151,7 +174,7 @@ class MqttLink:
         try:
             client.connect(self._settings.host, self._settings.port, keepalive=int(self._settings.keepalive))
         except (OSError, ValueError) as exc:
-            return f"{type(exc).__name__}: {exc}"
+            return told(exc)
         return ""
 
     def _tried(self, client: Client, reason: str) -> None:

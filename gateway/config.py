@@ -48,8 +48,15 @@ class BrokerSettings(_Section):
     ca_file: str = Field("", description="CA certificate of an existing broker; empty: the system's.")
     host: str = Field("127.0.0.1", description="Address on which the embedded broker listens for devices.")
     port: int = Field(1883, ge=0, le=65535, description="MQTT port of the embedded broker; 0 picks a free one.")
-    tls_cert: str = Field("", description="Certificate of the embedded broker; with it, devices connect by TLS.")
-    tls_key: str = Field("", description="Key of that certificate.")
+    tls_cert: str = Field(
+        "",
+        description="Certificate of the embedded broker; with it, devices connect by TLS. Read again when renewed.",
+    )
+    tls_key: str = Field("", description="Key of that certificate, without a password.")
+    tls_ca: str = Field(
+        "",
+        description="What devices are to trust; empty: the certificate if it signs itself, else their system's.",
+    )
     max_store_bytes: int = Field(
         10_000_000_000, ge=1_000_000, description="Bytes of disk the embedded broker may queue."
     )
@@ -99,6 +106,9 @@ class DetectSettings(_Section):
 
     snapshot_every: str = Field("5m", description="How often the state of detectors is written to disk.")
     train_every: str = Field("3h", description="How often cohort models are trained again.")
+    habit_every: str = Field("7d", description="Age at which the habit of a device is learned again.")
+    habit_past: str = Field("28d", description="How much of its past a device's habit is learned from.")
+    habit_budget: str = Field("20s", description="Longest time in every ten minutes in which habits are learned.")
 
 
 class RulesSettings(_Section):

@@ -199,7 +199,7 @@ def mapping(held: IngestSettings) -> Mapping | None:
 
 
 def broker(settings: Settings, engine: Engine, plain: Mapping | None) -> Broker | None:
-    """The embedded broker, not started; None where the settings name another."""
+    """The embedded broker, not started; None where the settings name another. Raises ConfigError (`tls_half`)."""
     held, folder = settings.broker, Path(settings.data_dir)
     if held.url:
         return None
@@ -208,7 +208,7 @@ def broker(settings: Settings, engine: Engine, plain: Mapping | None) -> Broker 
         mqtt_host=held.host,
         mqtt_port=held.port or -1,
         max_disk_bytes=held.max_store_bytes,
-        tls=Tls(cert=Path(held.tls_cert), key=Path(held.tls_key)) if held.tls_cert else None,
+        tls=Tls.of(held.tls_cert, held.tls_key),
     )
     return Broker(
         config,
@@ -229,6 +229,7 @@ def source(settings: Settings, embedded: Broker | None, plain: Mapping | None) -
             password=embedded.config.gateway_password,
             mqtt_host=embedded.config.mqtt_host,
             mqtt_port=embedded.mqtt_port,
+            mqtt_tls=embedded.config.tls is not None,
             topics=topics,
             inflight=settings.ingest.inflight,
         )

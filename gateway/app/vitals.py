@@ -13,7 +13,7 @@ from gateway.broker import Broker
 from gateway.config import Settings
 from gateway.selfwatch import Watch
 from gateway.services.dispatch import Dispatch
-from gateway.services.doctor import LOW_DISK_BYTES
+from gateway.services.doctor import DAY_MS, LOW_DISK_BYTES, RENEW_DAYS
 from gateway.services.receive import Receiver
 from gateway.services.turn import Turn
 from gateway.web.deps import Part
@@ -52,8 +52,8 @@ class Vitals:
         if self.broker is not None:
             watch.tally("broker_incidents", self.broker.counts)
         watch.set("ingest_lag_seconds", self.receiver.lag_ms / 1000)
-        found = dict(self._problems())
-        for code in (*WAYS_OUT, "disk_low", "broker_down", "turn_waits", "ingest_lags"):
+        found = dict(self._problems(now_ms))
+        for code in (*WAYS_OUT, "disk_low", "broker_down", "certificate_ends", "turn_waits", "ingest_lags"):
             if code in found:
                 watch.report(code, found[code], now_ms)
             else:
@@ -82,7 +82,7 @@ class Vitals:
             ),
         )
 
-    def _problems(self) -> Iterator[tuple[str, str]]:
+    def _problems(self, now_ms: int) -> Iterator[tuple[str, str]]:
         if blocked := self.receiver.blocked:
             sentence = f"The series store takes nothing: {WAYS_OUT[blocked]}."
             yield blocked, f"{sentence} Nothing is lost: broker and devices keep what comes."
@@ -91,6 +91,10 @@ class Vitals:
             yield "disk_low", f"{free / 1e9:.1f} GB of disk are free. Free some, or shorten store.keep_raw."
         if self.broker is not None and not self.broker.pid:
             yield "broker_down", "The embedded broker is down and is being started again; devices keep what they have."
+        ends_ms = self.broker.certificate_ends_ms if self.broker is not None else 0
+        if ends_ms and (left_days := (ends_ms - now_ms) // DAY_MS) < RENEW_DAYS:
+            ends = f"ends in {left_days} days" if left_days >= 0 else "has ended"
+            yield "certificate_ends", f"The broker's certificate {ends}. Renew it; no restart is needed."
         if self.turn.owes:
             yield "turn_waits", "A turn waits for the ledger: it cannot be written. Look at its disk, or at its server."
         if self.receiver.lag_ms > 1000 * LAGGING_S:

@@ -13,22 +13,18 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.broker.certificate import Tls
+
 ACCOUNT = "BEFOREHAND"
 GATEWAY, SYSTEM = "gateway", "system"
 MAX_PAYLOAD_BYTES = 1 << 20  # NATS' own default and recommendation; a batch is at most a quarter of it
 MAX_LOG_BYTES = 5 << 20
 MAX_ACK_PENDING = 1_000  # an MQTT session's subscriptions share 65,535 (nats-server, mqttDefaultMaxAckPending)
 STORE_TIMEOUT_S = 60.0  # so long a publish may wait for its place on the disk before the server cuts the device off
+# What waits in the server's memory for its place on the disk. Beyond it devices are cut off and send again later, so it
+# must hold a fleet's windows: 32 batches of each of 10,000 devices. NATS' own 10,000 messages cut 5,000 devices off.
+MAX_BUFFERED, MAX_BUFFERED_BYTES = 320_000, 256 << 20
 AUTH_TIMEOUT_S = 20.0  # a fleet that reconnects at once waits for the authorization service rather than being refused
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tls:
-    """The certificate of the MQTT listener; `ca` asks devices for certificates of their own."""
-
-    cert: Path
-    key: Path
-    ca: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +82,12 @@ log_file: {_text(self.log_file)}
 logfile_size_limit: {MAX_LOG_BYTES}
 logfile_max_num: 3
 max_payload: {MAX_PAYLOAD_BYTES}
-jetstream {{ store_dir: {_text(self.directory / "jetstream")}, max_file_store: {self.max_disk_bytes} }}
+jetstream {{
+  store_dir: {_text(self.directory / "jetstream")}
+  max_file_store: {self.max_disk_bytes}
+  max_buffered_msgs: {MAX_BUFFERED}
+  max_buffered_size: {MAX_BUFFERED_BYTES}
+}}
 mqtt {{
   listen: {_text(f"{self.mqtt_host}:{self.mqtt_port or -1}")}
   max_ack_pending: {MAX_ACK_PENDING}
@@ -104,8 +105,7 @@ system_account: SYS{callout if self.issuer else ""}
     def _tls(self) -> str:
         if self.tls is None:
             return ""
-        ca = f", ca_file: {_text(self.tls.ca)}, verify: true" if self.tls.ca else ""
-        return f"\n  tls {{ cert_file: {_text(self.tls.cert)}, key_file: {_text(self.tls.key)}{ca} }}"
+        return f"\n  tls {{ cert_file: {_text(self.tls.cert.resolve())}, key_file: {_text(self.tls.key.resolve())} }}"
 
 
 def _text(value: object) -> str:

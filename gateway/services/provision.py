@@ -10,12 +10,14 @@ import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from sqlalchemy import Engine
 
 from edge.wire import DEVICE_ID
-from gateway.broker import hash_token
-from gateway.errors import Refused
+from gateway.broker import hash_token, signs_itself
+from gateway.config import BrokerSettings
+from gateway.errors import ConfigError, Refused
 from gateway.ledger import registry
 from gateway.ledger.registry import DeviceRecord, NewDevice
 from gateway.model import Device
@@ -92,6 +94,38 @@ def agent_toml(credentials: Credentials, endpoint: Endpoint) -> str:
         lines.append(f'ca_pem = """\n{endpoint.ca_pem.strip()}\n"""')
     lines += ["", "[command]", f"key = {_text(credentials.command_key)}"]
     return "\n".join(lines) + "\n"
+
+
+def endpoint_of(held: BrokerSettings, host: str = "") -> Endpoint:
+    """Where devices find the broker and what they trust, by the settings; `host` where they know it by another name.
+
+    Raises:
+        ConfigError: `tls_unreadable`.
+    """
+    if held.url:
+        scheme, _, address = held.url.partition("://")
+        name, _, port = address.rpartition("@")[2].partition(":")
+        tls = scheme == "mqtts"
+        ca_pem = _read(held.ca_file).decode() if tls and held.ca_file else ""
+        return Endpoint(host=host or name, port=int(port or (8883 if tls else 1883)), tls=tls, ca_pem=ca_pem)
+    return Endpoint(host=host or held.host, port=held.port, tls=bool(held.tls_cert), ca_pem=_trusted(held))
+
+
+def _trusted(held: BrokerSettings) -> str:
+    if held.tls_ca:
+        return _read(held.tls_ca).decode()
+    pem = _read(held.tls_cert) if held.tls_cert else b""
+    try:
+        return pem.decode() if pem and signs_itself(pem) else ""
+    except ValueError as exc:
+        raise ConfigError("tls_unreadable", f"{held.tls_cert} is no PEM certificate: correct broker.tls_cert") from exc
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as exc:
+        raise ConfigError("tls_unreadable", f"{path}: {exc.strerror}; let this user read it") from exc
 
 
 def _text(value: str) -> str:

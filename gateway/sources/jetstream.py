@@ -20,6 +20,7 @@ import asyncio
 import contextlib
 import json
 import re
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 
@@ -61,6 +62,7 @@ class JetStreamSource:
         password: str,
         mqtt_host: str,
         mqtt_port: int,
+        mqtt_tls: bool = False,
         topics: Sequence[str] = TOPICS,
         inflight: int = 8_000,
         ack_wait_s: float = 30.0,
@@ -70,7 +72,14 @@ class JetStreamSource:
         self._url, self._user, self._password = url, user, password
         self._wanted = re.compile("|".join(_expression(topic) for topic in topics))
         self._ack_wait_s, self._name = ack_wait_s, name
-        self._publisher = Publisher(mqtt_host, mqtt_port, user=user, password=password, name=f"{name}-publisher")
+        self._publisher = Publisher(
+            mqtt_host,
+            mqtt_port,
+            user=user,
+            password=password,
+            name=f"{name}-publisher",
+            tls=_own() if mqtt_tls else None,
+        )
         self._client: Client | None = None
         self._inbox: Subscription | None = None
         self._durables = (name, f"{name}-b")  # in turn
@@ -217,6 +226,13 @@ class JetStreamSource:
         self._held.append(Delivery(topic, message.data, message.reply, at_ms))
         self._held_bytes += len(message.data)
         self._arrived.set()
+
+
+def _own() -> ssl.SSLContext:
+    """TLS to the server that this process started: its certificate names the host devices know, not this address."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 async def _exists(stream: JetStreamContext, durable: str) -> bool:
