@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import shutil
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
 import paho.mqtt.client as paho
@@ -18,7 +19,7 @@ import pytest
 from edge import wire
 from gateway.broker import GATEWAY, Broker, BrokerConfig, hash_token
 from gateway.sources.jetstream import JetStreamSource
-from tests.conftest import free_port
+from tests.conftest import ROOT, free_port
 
 SEED = bytes(range(32))
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/opt/homebrew/sbin")
@@ -59,17 +60,29 @@ def source_of(broker: Broker, **more) -> JetStreamSource:
 
 
 class Mosquitto:
-    """A Mosquitto of its own, configured as docs/brokers.md says."""
+    """A Mosquitto of its own, configured as docs/brokers.md says; without `users` (name to password) for anybody."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, users: Mapping[str, str] | None = None) -> None:
         if MOSQUITTO is None:
-            pytest.skip("mosquitto is not installed")
+            pytest.skip("mosquitto is not installed (Debian package mosquitto)")
         self.port = free_port()
         self._file = folder / "mosquitto.conf"
-        self._file.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence true\nautosave_interval 1\n"
-            f"persistence_location {folder}/\nmax_inflight_messages 0\nmax_queued_messages 0\nuser root\n"
-        )
+        conf, acl = _documented()
+        for said, meant in (
+            ("listener 1883", f"listener {self.port} 127.0.0.1"),
+            ("/etc/mosquitto/", f"{folder}/"),
+            ("persistence true", f"persistence true\npersistence_location {folder}/\nuser root"),
+        ):
+            assert said in conf
+            conf = conf.replace(said, meant)
+        if users is None:
+            kept = (line for line in conf.splitlines() if not line.startswith(("password_file", "acl_file")))
+            conf = "\n".join(kept).replace("allow_anonymous false", "allow_anonymous true")
+        else:
+            _write(folder / "acl", acl)
+            _write(folder / "passwords", "".join(f"{name}:{word}\n" for name, word in users.items()))
+            subprocess.run(["mosquitto_passwd", "-U", folder / "passwords"], check=True, capture_output=True)
+        self._file.write_text(conf)
         self.start()
 
     def start(self) -> None:
@@ -83,6 +96,21 @@ class Mosquitto:
     def stop(self) -> None:
         self._process.terminate()
         self._process.wait(10)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait(10)
+
+
+def _documented() -> tuple[str, str]:
+    """The configuration and the ACL that docs/brokers.md shows."""
+    conf, acl = re.findall(r"```conf\n(.*?)```", (ROOT / "docs" / "brokers.md").read_text(), re.DOTALL)
+    return conf, acl
+
+
+def _write(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text)
 
 
 class Device:
