@@ -14,6 +14,9 @@ from sqlalchemy import Connection, Engine, insert, select
 from gateway.ledger.database import canonical, reading, take_numbers, writing
 from gateway.ledger.tables import audit
 
+LOOK, LOOK_MS = "customer.look", 15 * 60_000  # a page that refreshes itself is one look
+RECENT = 500  # rows in which an earlier look is sought: beyond them a second one is recorded, which harms nobody
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deed:
@@ -56,6 +59,16 @@ def note(
     """Append a row in a transaction of its own."""
     with writing(engine) as connection:
         record(connection, at_ms=at_ms, actor=actor, action=action, subject=subject, detail=detail)
+
+
+def note_look(engine: Engine, *, at_ms: int, actor: str, subject: str) -> None:
+    """Record that someone saw personal data in full, once in LOOK_MS for the same eyes and subject."""
+    newest = select(audit).order_by(audit.c.number.desc()).limit(RECENT).subquery()
+    seen = select(newest.c.number).where(newest.c.actor == actor, newest.c.action == LOOK, newest.c.subject == subject)
+    with reading(engine) as connection:
+        if connection.execute(seen.where(newest.c.at_ms > at_ms - LOOK_MS).limit(1)).scalar() is not None:
+            return
+    note(engine, at_ms=at_ms, actor=actor, action=LOOK, subject=subject)
 
 
 def verify(engine: Engine) -> int | None:

@@ -44,7 +44,8 @@ class Language(BaseModel):
 
     devices: dict[str, str]  # product type -> what its owner calls it
     answers: dict[str, str]  # fixed | broken | call | ... -> words
-    answer_line: str  # joins the offered answers
+    answer_line: str  # holds the offered answers
+    between_answers: str = ", "
     opt_out_line: str  # how to stop messages
     texts: dict[str, Text]
 
@@ -128,8 +129,8 @@ def compose(
         body = _render(text.text, known)
     parts = [f"{sender}: {body}"]
     if text.answers:
-        offered = ", ".join(f"{n} = {words.answers[answer]}" for n, answer in enumerate(text.answers, 1))
-        parts.append(words.answer_line.format(answers=offered))
+        offered = [f"{n} = {words.answers[answer]}" for n, answer in enumerate(text.answers, 1)]
+        parts.append(words.answer_line.format(answers=words.between_answers.join(offered)))
     if not template.startswith("reply_"):
         parts.append(words.opt_out_line)
     whole = plain(("" if tongue == "zh" else " ").join(parts))[:MAX_CHARS]

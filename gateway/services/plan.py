@@ -186,7 +186,7 @@ class _Plan:
     def _title(self, incident: Incident, rule: RuleInfo) -> str:
         if incident.device_id:
             return self.title_of(incident.device_id, rule.name)
-        return f"{words(rule.name)} on many devices at once ({incident.cause.split(' ', 1)[-1]})"
+        return f"{words(rule.name)} on many devices at once: {incident.cause.partition('=')[2]}"
 
     def _write(
         self,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import phonenumbers
 from fastapi import Request, Response
 from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -18,6 +19,7 @@ from gateway.web import words
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
+TONGUES = {"de": "German", "en": "English", "es": "Spanish", "fr": "French", "it": "Italian", "zh": "Chinese"}
 LOOK = {"critical": "bad", "warning": "warn", "offline": "off", "ok": "ok"}
 HEALTH_WORD = {"critical": "Critical", "warning": "Warning", "offline": "Offline", "ok": "Healthy"}
 STATUS_LOOK = {"new": "accent", "open": "warn", "waiting": "", "solved": "ok", "closed": ""}
@@ -64,6 +66,7 @@ def environment() -> Environment:
     env.filters |= {
         "title_of": words.title, "amount": words.amount, "number": words.number, "stamp": words.stamp,
         "span": words.span, "initials": initials, "mask": mask, "plain": words.plain, "word": word, "clock": clock,
+        "tongue": tongue, "cause": cause,
         "day": words.day, "share": words.share,
     }  # fmt: skip
     env.globals |= {
@@ -117,8 +120,20 @@ def initials(name: str) -> str:
 
 
 def mask(address: str) -> str:
-    """An address of which only the ends are readable: `+1•••••0123`."""
-    return address if len(address) < 7 else f"{address[:2]}•••••{address[-4:]}"
+    """An address of which only the country and the end are readable: `+44 ••• 1234`, `a•••@example.org`."""
+    name, at, host = address.rpartition("@")
+    if at:
+        return f"{name[:1]}•••@{host}"
+    try:
+        country = f"+{phonenumbers.parse(address).country_code} "
+    except phonenumbers.NumberParseException:
+        country = ""
+    return f"{country}••• {address[-4:]}" if len(address) > 6 else "•••"
+
+
+def tongue(code: str) -> str:
+    """A language by its name; its code where we write in none of that name."""
+    return TONGUES.get(code.partition("-")[0], code)
 
 
 def word(code: str | None) -> str:
@@ -130,6 +145,12 @@ def word(code: str | None) -> str:
     )
     text = spaced.replace("_", " ").replace("wifi", "Wi-Fi").replace("Wifi", "Wi-Fi").strip()
     return text[:1].upper() + text[1:]
+
+
+def cause(code: str) -> str:
+    """An incident's cause as words; a shared one names what is shared: `Firmware: router R-200 4.3.0`."""
+    own, _, value = code.partition("=")
+    return f"{word(own.rpartition(' ')[0])}: {value}" if value else word(code)
 
 
 def render(request: Request, name: str, /, status: int = 200, **context: object) -> Response:

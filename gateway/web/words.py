@@ -90,6 +90,8 @@ def number(value: float | None) -> str:
     """Four significant digits at most, large numbers scaled; a dash for what is unknown."""
     if value is None or not math.isfinite(value):
         return "–"
+    if value < 0:
+        return f"−{number(-value)}"
     for scale, letter in _SCALES:
         if abs(value) >= scale * (10 if scale == 1e3 else 1):
             return f"{value / scale:.3g} {letter}"
@@ -106,11 +108,11 @@ def amount(value: float | str | None, metric: str) -> str:
         return "–"
     mark = sign(metric)
     if mark == "%" and unit(metric) == "ratio":
-        return f"{value * 100:.3g} %"
+        return f"{value * 100:.3g} %".replace("-", "−", 1)
     if mark == "s" and abs(value) >= 120:
         return span(value * 1000)
     if mark == "s" and 0 < abs(value) < 0.1:
-        return f"{value * 1000:.3g} ms"
+        return f"{value * 1000:.3g} ms".replace("-", "−", 1)
     text = number(value)
     return f"{text}{'' if text[-1].isalpha() or not mark else ' '}{mark}"
 

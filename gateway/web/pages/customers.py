@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from gateway.ledger import views, workspace
+from gateway.ledger import audit, views, workspace
 from gateway.ledger.database import reading
 from gateway.web.deps import Deps
 from gateway.web.pages.fleet import last_heard
@@ -32,6 +32,8 @@ def customer(request: Request, deps: Deps, who: Viewer, customer_id: str) -> Res
         devices = views.devices_of(connection, customer_id)
         tickets = workspace.ticket_page(connection, queue="all", customer_id=customer_id, limit=20)
         thread = workspace.thread(connection, customer_id=customer_id)
+    if contacts and who.may("agent"):  # who sees numbers in full
+        audit.note_look(deps.engine, at_ms=deps.now_ms(), actor=who.login, subject=f"customer:{customer_id}")
     return show(
         request, deps, who, "customer.html", customer=found, contacts=contacts, consents=consents, devices=devices,
         tickets=tickets, thread=thread, heard=last_heard(deps, [row.number for row in devices]),

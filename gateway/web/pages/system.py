@@ -13,6 +13,15 @@ from gateway.web.session import Admin, Viewer
 
 router = APIRouter(prefix="/system", include_in_schema=False)
 LETTERS = 20  # dead letters on the page
+FIRST = (
+    "values_stored",
+    "lines_stored",
+    "batches_stored",
+    "episodes_opened",
+    "tickets_opened",
+)  # totals, in order
+ASIDE = ("turns", "windows", "batches_duplicate")  # totals that the table of parts shows
+AS_WANTED = ("sent", "taken")  # ways messages fare that are no loss
 
 
 @router.get("")
@@ -30,8 +39,11 @@ def system(request: Request, deps: Deps, who: Viewer) -> Response:
     return show(
         request, deps, who, "system.html", gauges=gauges, parts=deps.parts(), jobs=jobs, outbox=outbox, held=held,
         letters=deps.dead_letters(LETTERS), channel_of=health.channel_of,
-        totals=[(name, count) for (name, reason), count in counts if not reason],
-        reasons=[(name, reason, count) for (name, reason), count in counts if reason],
+        totals=sorted(
+            ((name, count) for (name, reason), count in counts if not reason and name not in ASIDE),
+            key=lambda total: (FIRST.index(total[0]) if total[0] in FIRST else len(FIRST), total[0]),
+        ),
+        reasons=[(name, why, count) for (name, why), count in counts if count and why and why not in AS_WANTED],
     )  # fmt: skip
 
 

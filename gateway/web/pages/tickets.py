@@ -71,11 +71,21 @@ def ticket(request: Request, deps: Deps, who: Viewer, number: int) -> Response:
     from_ms, to_ms = chart_span(held, found.opened_ms, found.incident_resolved_ms, deps.now_ms())
     return show(
         request, deps, who, "ticket.html", ticket=found, evidence=held, lines=lines, contacts=contacts, logins=logins,
-        from_ms=from_ms, to_ms=to_ms, charts=charts, troubles=found_odd, forecasts=_forecasts(deps, found, held),
+        why=why_alone(held), from_ms=from_ms, to_ms=to_ms, charts=charts, troubles=found_odd,
+        forecasts=_forecasts(deps, found, held),
         shown=max(2, min(SHOWN, sum(t.strongest.metric in charts for t in found_odd))),
         statuses=STATUSES, priorities=PRIORITIES, outcomes=OUTCOMES, reachable=[c for c in contacts if not c.opted_out],
         last_in=_last_incoming(lines),
     )  # fmt: skip
+
+
+def why_alone(held: Evidence) -> str:
+    """Why there is a ticket, without the reasons of forecasts and episodes where the page shows those themselves."""
+    reasons = [*(f.reason for f in held.forecasts), *(e.reason for e in held.episodes)]
+    why = held.why
+    for reason in (reason.strip().rstrip(".") for reason in reasons if reason):
+        why = why.replace(f"{reason}.", "").replace(f"{reason[:1].upper()}{reason[1:]}.", "")
+    return " ".join(why.split()) or held.why
 
 
 def chart_span(held: Evidence, opened_ms: int, resolved_ms: int | None, now_ms: int) -> tuple[int, int]:

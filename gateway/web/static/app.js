@@ -104,6 +104,11 @@
   window.addEventListener("resize", reachable);
   document.addEventListener("htmx:after:swap", () => { tick(); toBottom(); reachable(); });
   document.addEventListener("keydown", (event) => {
+    if ((event.key === "j" || event.key === "k") && !event.metaKey && !event.ctrlKey && !event.altKey && !/^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement?.tagName ?? "")) {
+      const rows = [...document.querySelectorAll("table.list tbody a.main")]; // j and k walk through a list, Enter opens
+      const at = rows.indexOf(document.activeElement);
+      rows[Math.max(0, Math.min(rows.length - 1, event.key === "j" ? at + 1 : at - 1))]?.focus();
+    }
     if (event.key === "/" && !/^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement?.tagName ?? "")) {
       const search = document.querySelector("input[type=search]");
       if (search) { event.preventDefault(); search.focus(); }

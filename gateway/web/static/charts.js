@@ -2,6 +2,7 @@
 "use strict";
 
 (() => {
+  const WHOLE = /_(total|count)$/; // metrics that count things: no half ones on the axis
   const AXIS = 58; // px left of every plot, so that all of them line up
   const LEVELS = { debug: 0, info: 1, warning: 2, error: 3, critical: 4 };
   const FOLLOW_MS = 10000;
@@ -15,11 +16,12 @@
     return value;
   };
   const palette = () => Object.fromEntries(
-    ["soft", "line", "accent", "warn-fill", "bad-fill", "off-fill"].map((name) => [name, colour(name)]));
+    ["soft", "line", "accent", "bad", "warn-fill", "bad-fill", "off-fill"].map((name) => [name, colour(name)]));
   const faint = (rgb, alpha) => rgb.replace(/^rgb\(/, "rgba(").replace(/\)$/, `, ${alpha})`);
 
   const scaled = (value, sign) => {
     if (value == null || !Number.isFinite(value)) return "–";
+    if (value < 0) return `−${scaled(-value, sign)}`;
     if (sign === "%") return `${Number((value * 100).toPrecision(3))} %`;
     if (sign === "s" && Math.abs(value) >= 120) {
       const [size, name] = [[86400, "days"], [3600, "h"], [60, "min"]].find(([size]) => Math.abs(value) >= 2 * size);
@@ -31,10 +33,11 @@
     const text = step ? `${Number((value / step[0]).toPrecision(3))} ${step[1]}` : `${Number(value.toPrecision(4))}`;
     return sign ? (step ? text + sign : `${text} ${sign}`) : text;
   };
-  const stamp = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" });
-
-  const dayName = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
-  const hourName = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+  /* Times are UTC, and written as the rest of the page writes them: 24 Nov, 20:43. */
+  const format = (parts) => new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", ...parts });
+  const dayName = format({ month: "short", day: "numeric" });
+  const hourName = format({ hour: "2-digit", minute: "2-digit" });
+  const stamp = { format: (ms) => `${dayName.format(ms)} ${hourName.format(ms)} UTC` };
   /* One line of labels: days, or hours with the day where a new one begins. */
   const dates = (u, splits, axis, space, step) => splits.map((ms, i) => {
     const day = dayName.format(ms);
@@ -85,7 +88,7 @@
       const board = this;
       const axis = { stroke: p.soft, grid: { stroke: p.line, width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
       return {
-        width: Math.max(240, figure.clientWidth - 28), height, ms: 1, pxAlign: 1,
+        width: Math.max(240, figure.clientWidth - 28), height, ms: 1, pxAlign: 1, tzDate: (ms) => uPlot.tzDate(new Date(ms), "UTC"),
         legend: { show: false },
         cursor: { sync: { key: this.sync.key, setSeries: false }, y: false, points: { size: 6 }, drag: { x: true, y: false, setScale: false } },
         scales: { x: { time: true, range: () => [board.from, board.end] }, ...extra.scales },
@@ -116,11 +119,11 @@
       };
       const options = this.options(figure, 160, {
         scales: { y: { range } },
-        yAxis: { values: (u, ticks) => ticks.map((v) => scaled(v, series.unit)), space: 34 },
+        yAxis: { values: (u, ticks) => ticks.map((v) => scaled(v, series.unit)), space: 34, incrs: WHOLE.test(name) ? [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 1e5, 1e6, 1e7] : undefined },
         series: [{ stroke: p.accent, width: 1.5, points: { show: series.t_ms.length < 60, size: 4 }, spanGaps: false }],
         hooks: {
           drawClear: [(u) => this.paintEpisodes(u, name, p)],
-          draw: [(u) => { this.paintBirths(u, p); this.paintForecast(u, forecast, middle(series.value.slice(-15)), p); }],
+          draw: [(u) => { this.paintBirths(u, p); this.paintForecast(u, forecast, middle(series.value.slice(-15)), series.unit, p); }],
           setCursor: [(u) => {
             const i = u.cursor.idx;
             now.textContent = i == null || u.cursor.left < 0 || u.data[1][i] == null ? rest : `${scaled(u.data[1][i], series.unit)} at ${stamp.format(u.data[0][i])}`;
@@ -192,7 +195,7 @@
       ctx.restore();
     }
 
-    paintForecast(u, f, last, p) {
+    paintForecast(u, f, last, unit, p) {
       if (!f || f.limit == null || last == null) return;
       const { ctx, bbox } = u;
       const y0 = u.valToPos(last, "y", true), y1 = u.valToPos(f.limit, "y", true);
@@ -201,7 +204,7 @@
       ctx.save();
       ctx.beginPath(); ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height); ctx.clip();
       if (f.low_ms && f.high_ms && this.end > this.to) {
-        ctx.fillStyle = faint(p["warn-fill"], 0.22);
+        ctx.fillStyle = faint(p["warn-fill"], 0.32);
         ctx.beginPath(); ctx.moveTo(start, y0); ctx.lineTo(x(f.low_ms), y1); ctx.lineTo(x(f.high_ms), y1); ctx.closePath(); ctx.fill();
       }
       ctx.lineWidth = 1.5 * devicePixelRatio;
@@ -209,6 +212,10 @@
       if (this.end > this.to) { ctx.strokeStyle = p["warn-fill"]; ctx.beginPath(); ctx.moveTo(start, y0); ctx.lineTo(x(f.median_ms), y1); ctx.stroke(); }
       ctx.strokeStyle = p["bad-fill"];
       ctx.beginPath(); ctx.moveTo(bbox.left, y1); ctx.lineTo(bbox.left + bbox.width, y1); ctx.stroke();
+      ctx.fillStyle = p.bad; ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+      const below = y1 - bbox.top < 16 * devicePixelRatio;
+      ctx.textBaseline = below ? "top" : "bottom";
+      ctx.fillText(`limit ${scaled(f.limit, unit)}`, bbox.left + 6 * devicePixelRatio, y1 + (below ? 3 : -3) * devicePixelRatio);
       if (this.end > this.to) {
         ctx.setLineDash([]); ctx.lineWidth = devicePixelRatio; ctx.strokeStyle = p.soft;
         ctx.beginPath(); ctx.moveTo(start, bbox.top); ctx.lineTo(start, bbox.top + bbox.height); ctx.stroke();

@@ -273,7 +273,7 @@ def test_danger_in_chinese_is_answered_in_chinese_at_any_hour(engine, dispatch, 
     assert dispatch.round() == {"sent": 1}
     detail = caseview.find_ticket(engine, "1")
     assert (detail.row.attention, detail.row.ticket.priority) == ("danger", "urgent")
-    assert "119" in detail.messages[-1].text
+    assert "火警" in detail.messages[-1].text
 
 
 @pytest.mark.usefixtures("told")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.ledger import workspace
+from gateway.ledger import audit, workspace
+from gateway.ledger.audit import LOOK
 from gateway.ledger.database import reading
 from tests.web_site import NOW_MS, Site
 
@@ -115,6 +116,20 @@ def test_viewers_see_addresses_masked(site: Site) -> None:
 
     assert whole == "+4915112345601"
     assert whole not in seen
+
+
+def test_who_sees_a_number_in_full_is_in_the_audit_chain_once_a_while(site: Site) -> None:
+    def looks() -> list[str]:
+        return [
+            deed.actor for deed in audit.recent(site.deps.engine, subject="customer:cus-002") if deed.action == LOOK
+        ]
+
+    before = looks()
+    for role in ("viewer", "agent", "agent", "admin"):
+        get(site, "/customers/cus-002", role=role)
+    site.client("agent").get("/customers/cus-002")
+
+    assert (before, looks()) == ([], ["ada", "ben"])
 
 
 def test_system_health_is_told_by_name_and_reason(site: Site) -> None:

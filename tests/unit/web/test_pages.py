@@ -12,10 +12,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from gateway.ledger import people
-from gateway.model import Customer, CustomerId
+from gateway.model import Customer, CustomerId, DeviceId, Episode, Evidence, Forecast
 from gateway.web import Part, create_app
 from gateway.web.docs import markdown, openapi
 from gateway.web.guard import MAX_BODY_BYTES
+from gateway.web.pages.tickets import why_alone
 from gateway.web.render import STATIC
 from tests.web_site import NOW_MS, Site
 
@@ -146,3 +147,14 @@ def test_static_files_are_kept_by_browsers_for_ever(site: Site) -> None:
 
 def test_the_document_of_the_api_is_current() -> None:
     assert (REPO / "docs" / "api.md").read_text() == markdown(openapi())
+
+
+def test_a_ticket_says_why_without_what_the_page_shows_below_it() -> None:
+    device_id = DeviceId("d")
+    falls = Forecast(device_id=device_id, name="battery", made_ms=1, reason="battery_volts falls")
+    odd = Episode(device_id=device_id, metric="uptime_s", detector="level", onset_ms=1, reason="uptime_s is odd.")
+    why = "The battery wears out. battery_volts falls. uptime_s is odd."
+    held = Evidence(why=why, forecasts=(falls,), episodes=(odd,))
+
+    assert why_alone(held) == "The battery wears out."
+    assert why_alone(dataclasses.replace(held, why="battery_volts falls.")) == "battery_volts falls."

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.model import DeviceId, Forecast
 from gateway.web.hub import QUEUE, RING, Hub
-from gateway.web.render import initials, local_time, mask, word
+from gateway.web.render import cause, initials, local_time, mask, tongue, word
 from gateway.web.words import DAY_MS, ago, amount, forecast_sentence, plain, title
 
 NOW_MS = 1_785_000_000_000
@@ -24,7 +24,7 @@ NOW_MS = 1_785_000_000_000
         ("values_per_s", 18_450.0, "18.4 k/s"),
         ("wan_latency_s", 0.0154, "15.4 ms"),
         ("uptime_s", 86_400.0 * 9, "9 days"),
-        ("temperature_celsius", -3.0, "-3 °C"),
+        ("temperature_celsius", -3.0, "−3 °C"),
         ("anything", float("nan"), "–"),
     ],
 )
@@ -40,7 +40,13 @@ def test_names_are_written_for_people() -> None:
     assert word("wifi_router") == "Wi-Fi router"
     assert initials("Mara Jensen") == "MJ"
     assert initials("陈伟") == "陈"
-    assert mask("+4915112345601") == "+4•••••5601"
+    assert (cause("battery"), cause("firmware firmware=router R-200 4.3.0")) == (
+        "Battery",
+        "Firmware: router R-200 4.3.0",
+    )
+    assert (tongue("zh-Hant"), tongue("nl")) == ("Chinese", "nl")
+    assert mask("+4915112345601") == "+49 ••• 5601"
+    assert mask("ada@example.org") == "a•••@example.org"
 
 
 def test_sentences_call_metrics_by_their_titles() -> None:
@@ -60,7 +66,7 @@ def test_sentences_call_metrics_by_their_titles() -> None:
         ("boots_total is 24, 300 % above its usual 6.01.", "Boots is 24, 300 % above its usual 6.01."),
         (
             "Something new: temperature_celsius is 60.5, usually 52; wifi_signal_dbm is -80. It is 3 of 5",
-            "Something new: temperature is 60.5 °C, usually 52 °C; Wi-Fi signal is -80 dBm. It is 3 of 5",
+            "Something new: temperature is 60.5 °C, usually 52 °C; Wi-Fi signal is −80 dBm. It is 3 of 5",
         ),
         (
             "battery_health_ratio has sunk 30 % from its usual 0.97.",
