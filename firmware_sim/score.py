@@ -1,7 +1,8 @@
 """How well tickets meet the truth: recall, false tickets per device-month, and lead time, by fault mode.
 
 - A ticket is *true* if its device has a fault that had begun; *false* otherwise. Of a bad firmware's cohort one ticket
-  is enough, for it is one occasion.
+  is enough, for it is one occasion. A ticket of no device stands for what many share: it is true if it names the cause
+  of a bad firmware that had begun.
 - An occasion is *due* if its owner would have noticed it before the end. Recall is the share of due occasions with a
   true ticket before failure; *beforehand* is the share with one before the owner noticed.
 - Lead time is from the first true ticket to the moment at which the owner would have noticed.
@@ -10,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -28,7 +29,7 @@ COHORT_MODES: Final = ("bad_firmware",)
 class Opened:
     """A ticket as far as scoring goes."""
 
-    device: str
+    device: str  # empty where many share the cause
     t_ms: int
     cause: str
 
@@ -109,8 +110,8 @@ def score(
     """
     by_device = {held.device: held for held in truth}
     tickets = sorted(tickets, key=lambda ticket: (ticket.t_ms, ticket.device, ticket.cause))
-    true = [t for t in tickets if t.device in by_device and t.t_ms >= by_device[t.device].onset_ms]
-    false = [t for t in tickets if t.device not in by_device or t.t_ms < by_device[t.device].onset_ms]
+    true = [t for t in tickets if _is_true(t, by_device)]
+    false = [t for t in tickets if not _is_true(t, by_device)]
     due = [held for held in _occasions(truth, true) if held.noticed_ms <= end_ms]
     modes = tuple(_mode_score(mode, due) for mode in BY_NAME if any(held.mode == mode for held in due))
     sick_ms = sum(max(0, end_ms - max(held.onset_ms, start_ms)) for held in truth)
@@ -132,6 +133,13 @@ def score(
         modes=modes,
         false_causes=tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
     )
+
+
+def _is_true(ticket: Opened, by_device: Mapping[str, Truth]) -> bool:
+    if ticket.device:
+        return ticket.device in by_device and ticket.t_ms >= by_device[ticket.device].onset_ms
+    shared = [held for held in by_device.values() if held.mode in COHORT_MODES and ticket.t_ms >= held.onset_ms]
+    return any(ticket.cause.split()[0] in BY_NAME[held.mode].causes for held in shared)
 
 
 def _occasions(truth: Sequence[Truth], true: Sequence[Opened]) -> list[_Occasion]:

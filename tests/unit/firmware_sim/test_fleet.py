@@ -146,6 +146,14 @@ def test_the_score_counts_recall_false_tickets_and_lead_time() -> None:
     assert "2 of 5 tickets false" in report.table()[-1]
 
 
+def test_a_ticket_of_no_device_is_true_where_a_bad_firmware_had_begun_and_is_named() -> None:
+    tickets = [Opened("", t * HOUR_MS, cause) for t, cause in ((5, "firmware x"), (30, "firmware x"), (30, "silent y"))]
+
+    report = score([truth("a", "bad_firmware")], tickets, devices=10, start_ms=0, end_ms=720 * HOUR_MS)
+
+    assert report.false_causes == (("firmware x", 1), ("silent y", 1))
+
+
 def test_what_no_one_could_have_noticed_yet_is_not_due() -> None:
     report = score([truth("a")], [Opened("a", 20 * HOUR_MS, "disk")], devices=1, start_ms=0, end_ms=40 * HOUR_MS)
 
