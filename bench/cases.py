@@ -36,6 +36,7 @@ class Course:
     alerts: list[Alert] = field(default_factory=list)  # as they fired
     start_ms: int = START_MS
     truth: Truth | None = None  # of device 0
+    names: list[str] = field(default_factory=list)  # of devices, where they have any
 
     def day(self, t_ms: int) -> float:
         """A moment in days."""
@@ -81,6 +82,37 @@ def simulated(mode: str, *, seed: int, days: int, facts: Sequence[str], devices:
     course.facts = {name: np.stack(rows, 1) for name, rows in found.items()}
     course.at_days = np.arange(1, course.facts[facts[0]].shape[1] + 1) / 24.0 if facts else np.empty(0)
     return course
+
+
+def newcomers(*, seed: int = 11, days: int = 24, join: int = 21) -> tuple[Course, float]:
+    """Two routers join others of their model on one day: device 0 with heat that runs away, device 1 in health.
+
+    Returns:
+        The course and the day on which they join; the older devices follow as they are numbered.
+    """
+    fleet = Fleet(seed, 300, start_ms=END_MS - days * DAY_MS, end_ms=END_MS)
+    ill = {held.device for held in fleet.truth()}
+    sick = next(fault for fault in fleet.faults if fault.mode == "thermal_runaway")
+    model = fleet.units[sick.device].model
+    alike = [n for n, u in enumerate(fleet.units) if u.model == model and u.device not in ill]
+    numbers = np.array([sick.device, *alike])
+    t_ms = np.arange(fleet.start_ms, END_MS, HOUR_MS // 4)
+    joined = t_ms >= fleet.start_ms + join * DAY_MS
+    halfway = (sick.onset_ms + sick.failed_ms) // 2  # it is half gone when it joins
+    seen = t_ms - t_ms[joined][0] + halfway // (HOUR_MS // 4) * (HOUR_MS // 4)
+    well, late = (fleet.measured("router", times) for times in (t_ms, seen))
+    rows = np.searchsorted(well.number, numbers)
+    columns = {name: values[rows] for name, values in well.columns.items()}
+    for name, values in columns.items():
+        values[0] = late.columns[name][rows[0]]
+        values[:2, ~joined] = np.nan
+    units = [fleet.units[n] for n in numbers.tolist()]
+    roster = _roster([(u.device, u.type, u.model, u.hardware, u.firmware) for u in units], columns)
+    engine, course = Engine(roster), Course(_days(t_ms), columns, np.empty(0), {}, start_ms=fleet.start_ms)
+    for block in _blocks(roster, columns, t_ms, 4):
+        course.tell(engine.advance(block, block.received_ms).opened, block.received_ms)
+    course.names = [unit.device for unit in units]
+    return course, float(join)
 
 
 def made_up(values: Floats, *, metric: str = "load", facts: Sequence[str] = (), hours: float = 12.0) -> Course:

@@ -214,6 +214,28 @@ def cohort() -> Any:
     return figure
 
 
+def day_one() -> Any:
+    """A new router that is ill is told in its first hour; one in health is not."""
+    course, join = cases.newcomers()
+    values = course.values["temperature_celsius"]
+    shown = (course.days >= join - 1.0) & (course.days < join + 2.0)
+    hours = (course.days[shown] - join) * 24.0
+    figure, axes = plt.subplots(figsize=(8.6, 3.6))
+    axes.plot(hours, values[2:, shown].T, color="#c3ccd4", lw=0.6)
+    axes.plot(hours, values[1, shown], color=TRUTH, lw=1.6)
+    axes.plot(hours, values[0, shown], color=OURS, lw=2)
+    axes.axvline(0, color=QUIET, lw=1, ls=(0, (4, 3)))
+    told, episode = course.opened(course.names[0], "level")[0]
+    _flag(axes, (told - join) * 24.0, f"told: {episode.reason}", value=float(np.nanmax(values[0, shown])) + 4)
+    axes.text(-23.5, 62, f"{len(values) - 2} routers of its model,\nrunning for three weeks", color=QUIET, fontsize=9)
+    axes.text(47.5, 82, "joins with heat that runs away", color=OURS, fontsize=9, ha="right")
+    quiet = len(course.opened(course.names[1]))
+    axes.text(47.5, 60, f"joins in health; episodes told: {quiet}", color=TRUTH, fontsize=9, ha="right")
+    axes.set_title("Two new routers of a known model: the one that is ill is told in its first hour")
+    axes.set(xlabel="hours since they joined", ylabel="temperature, °C", xlim=(-24, 48))
+    return figure
+
+
 def blind_spots() -> Any:
     """Six cases on which simple detectors fail, and what is told of each."""
     titles = {
@@ -267,7 +289,7 @@ def lead_times(found: dict[str, Any]) -> Any:
 
 PICTURES: dict[str, Callable[[], Any]] = {
     "compressor": compressor, "battery": battery, "rhythm": rhythm, "logs": logs, "cohort": cohort,
-    "blind-spots": blind_spots,
+    "day-one": day_one, "blind-spots": blind_spots,
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.detect import cohort, episodes, facts, firmware, surprise
+from gateway.detect import cohort, episodes, facts, firmware, prior, surprise
 from gateway.detect.detector import Detector, Samples, State, grown, pace, pace_init
 from gateway.detect.drift import DRIFT, daily_mean, hours, per_day
 from gateway.detect.explain import device_sentence, sentence
@@ -63,6 +63,7 @@ class Engine:
         self.habits = Habits()
         self.logs = LogState(roster)
         self._baselines: dict[int, cohort.Baseline] = {}
+        self._priors = prior.Priors()
         self._cohort_ms = 0
         self._rooms = {"series": 0, "device": 0}
         self._tables: dict[str, State] = {name: init(0) for name, init in self._inits().items()}
@@ -74,6 +75,8 @@ class Engine:
         """
         self._make_room()
         self.now_ms = now_ms
+        unheard = prior.unheard(self._tables["series.pace"], block.series)
+        prior.give(self._priors, self._tables, self.roster, unheard, now_ms)
         samples, fresh = pace(self._tables["series.pace"], block.series, block.t_ms, block.value)
         late = block.late[fresh]
         highest, evidence = np.zeros(len(samples)), np.zeros(len(samples))
@@ -146,6 +149,7 @@ class Engine:
         held = {f"{table}/{name}": array.copy() for table, state in tables for name, array in state.items()}
         held |= {f"habits/{name}": array for name, array in self.habits.snapshot().items()}
         held |= {f"logs/{name}": array for name, array in self.logs.snapshot().items()}
+        held |= {f"priors/{name}": array for name, array in self._priors.snapshot().items()}
         times = np.array([self.now_ms, self._cohort_ms])
         return held | {"now_ms": times, "rooms": np.array(list(self._rooms.values()))}
 
@@ -163,6 +167,8 @@ class Engine:
         engine.habits = Habits.restore(
             {k.removeprefix("habits/"): v for k, v in held.items() if k.startswith("habits/")}
         )
+        priors = {k.removeprefix("priors/"): v for k, v in held.items() if k.startswith("priors/")}
+        engine._priors = prior.Priors.restore(priors)
         logs = {k.removeprefix("logs/"): v for k, v in held.items() if k.startswith("logs/")}
         engine.logs = LogState.restore(roster, logs) if logs else engine.logs
         return engine
@@ -304,6 +310,7 @@ class Engine:
         self._cohort_ms = self.now_ms
         level = daily_mean(self._tables["series.drift"])
         self._baselines = cohort.learn_all(roster, level, with_model=with_model, held=self._baselines)
+        self._priors = prior.learn(roster, self._tables)
         count = len(roster.devices)
         latest["standing"][:count] = cohort.standing(roster, level, self._baselines)
         value = self._tables["series.latest"]["latest"]["value"][: roster.series_count]

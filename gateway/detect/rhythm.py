@@ -70,8 +70,9 @@ def _rhythm(series: Integers, t_ms: Integers, value: Floats, interval_s: Floats,
             m.inside = 0.0
         held = m.mean[hour]
         at = min(max((x - m.origin) / m.unit * STEPS, -32_767.0), 32_767.0)
-        visits = (t_ms[i] // HOUR_MS - m.birth_h) // 168
-        count = m.inside + (visits * max(1.0, 3_600.0 / interval_s[i]) if held != UNSEEN else 0.0)
+        visits = max((t_ms[i] // HOUR_MS - m.birth_h) // 168, 0)
+        pace_s = interval_s[i] if interval_s[i] > 0.0 else 3_600.0
+        count = m.inside + (visits * max(1.0, 3_600.0 / pace_s) if held != UNSEEN else 0.0)
         m.inside += 1.0
         if count < 2.0 or held == UNSEEN:
             m.mean[hour] = round(at if held == UNSEEN else held + (at - held) / (count + 1.0))
