@@ -50,10 +50,21 @@ def sentence(detector: str, metric: str, *, observed: float | None, expected: fl
 
 
 def device_sentence(detector: str, strangest: Sequence[tuple[str, float | None, float | None]]) -> str:
-    """What an episode of a whole device means. `strangest`: (metric, value, usual value) of what stands out most."""
-    opening = "The device behaves unlike its own past" if detector == "habit" else "Something new happened"
+    """What an episode of a whole device means.
+
+    Args:
+        detector: `habit` or `surprise`.
+        strangest: (metric, value, usual value; of a habit the value that would fit it) of what stands out most.
+    """
+    opening, says, against = "Something new happened", "is", ", usually"
+    if detector == "habit":
+        opening, says, against = (
+            "The device behaves unlike its own past",
+            "has been",
+            ", where its other metrics suggest",
+        )
     parts = [
-        f"{metric} is {number(value)}" + ("" if usual is None else f", usually {number(usual)}")
+        f"{metric} {says} {number(value)}" + ("" if usual is None else f"{against} {number(usual)}")
         for metric, value, usual in strangest
         if value is not None
     ]

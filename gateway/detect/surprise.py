@@ -99,7 +99,7 @@ def _thin(device: Integers, event: Floats, memory: NDArray[Any]) -> Floats:
     return alarm
 
 
-def _lasting(members: Floats) -> Floats:
+def lasting(members: Floats) -> Floats:
     """(rows,) log(1 + rarity) of a device's whole condition: its lasting deviations, and changes if they are rare."""
     logs = np.log1p(members[:, NEAR : SLOWEST + 1])
     changed = np.log1p(np.maximum(members[:, CHANGE_NEAR:] - RARE, 0.0)).mean(axis=1)
@@ -130,6 +130,6 @@ def combine(state: State, rows: Rows, evidence: Floats, members: Floats, interva
     change = np.where(known, np.log1p(np.maximum(members[:, CHANGE_NEAR], members[:, CHANGE])), own)
     both = (1.0 - VOTE) * (SERIES_WEIGHT * own + (1.0 - SERIES_WEIGHT) * change) + VOTE * np.maximum(own, change)
     event = np.expm1(both) / limit
-    lasting = np.expm1(np.where(known, _lasting(members), own)) / limit
+    state_now = np.expm1(np.where(known, lasting(members), own)) / limit
     alarm = _thin(rows.device, event, state["alarm"])
-    return DeviceScores(device=rows.device, t_ms=rows.t_ms, state=lasting, event=event, alarm=alarm)
+    return DeviceScores(device=rows.device, t_ms=rows.t_ms, state=state_now, event=event, alarm=alarm)

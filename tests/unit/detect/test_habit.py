@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gateway.detect import habit
+from gateway.detect import habit, lesson, suspicion
 from gateway.detect.cohort import learn
 from gateway.detect.engine import Engine
 from gateway.detect.habits import Habits
+from gateway.detect.unlike import unlike
 from tests.unit.detect.fleet import START_MS, block, fleet
 
 STEP_MS = 300_000
@@ -79,12 +80,12 @@ def test_a_challenger_that_has_learned_a_fault_is_refused_and_the_champion_stays
 def test_a_better_habit_replaces_the_former_and_can_be_rolled_back() -> None:
     habits = Habits()
     habits.train(0, np.arange(3), rows(600), clean(600))
-    first = habits.champion[0][2].copy()
+    first = habits.champion[0].vector.copy()
 
     assert habits.train(0, np.arange(3), rows(3_000), clean(3_000)).version == 2
     assert habits.roll_back(0) == 1
 
-    np.testing.assert_array_equal(habits.champion[0][2], first)
+    np.testing.assert_array_equal(habits.champion[0].vector, first)
     assert habits.roll_back(0) == 0
 
 
@@ -137,3 +138,110 @@ def test_stored_samples_become_rows_with_each_metric_at_its_last_value() -> None
     np.testing.assert_array_equal(t_ms, [10, 15, 20, 30])
     np.testing.assert_array_equal(found, [[1.0, np.nan], [1.0, 7.0], [2.0, 7.0], [3.0, 8.0]])
     assert habit.aligned([one, two], limit=2)[0].tolist() == [10, 30]
+
+
+def test_between_two_steps_a_row_keeps_the_verdict_of_the_step() -> None:
+    given, habits = rows(1_000), Habits()
+    habits.train(0, np.arange(3), given, clean(1_000), step_ms=2 * STEP_MS)
+    every = Habits()
+    every.train(0, np.arange(3), given, clean(1_000))
+    engine, sparse = Engine(fleet(1, ("load", "heat", "sum"))), Engine(fleet(1, ("load", "heat", "sum")))
+    engine.habits, sparse.habits = habits, every
+
+    found = state_of(engine, given)
+    alone = sparse.advance(block(given[::2].T, interval_ms=2 * STEP_MS), START_MS + 1_000 * STEP_MS).rows.state
+
+    np.testing.assert_array_equal(found[::2], found[1::2])
+    np.testing.assert_allclose(
+        found[2::2] / found[0], alone[1:] / alone[0], rtol=0.3
+    )  # limits differ with the interval
+
+
+def test_what_only_rises_stands_still_or_wanders_off_has_no_habit() -> None:
+    rng = np.random.default_rng(2)
+    count = 2_000
+    given = np.stack(
+        [
+            rng.normal(size=count),
+            np.cumsum(rng.random(count) < 0.01),  # a counter
+            np.full(count, 3.0),
+            np.linspace(0.0, 12.0, count) + rng.normal(size=count),  # a level that leaves
+            np.where(rng.random(count) < 0.8, np.nan, 1.0) * rng.normal(size=count),  # hardly ever known
+            np.sin(np.arange(count) / 46.0),
+        ],
+        axis=1,
+    )
+
+    np.testing.assert_array_equal(lesson.settled(given), [True, False, False, False, False, True])
+
+
+def test_a_first_habit_that_does_not_keep_its_promise_is_refused() -> None:
+    given = rows(2_000)
+    given[1_700:] += 30.0  # the newest rows, on which it is tried
+
+    kept = lesson.challenge(None, np.arange(3), given, clean(2_000), prove=True)
+    freed = lesson.challenge(None, np.arange(3), given, np.arange(2_000) >= 1_700, prove=True)
+
+    assert (kept.reason, kept.habit) == ("noisier", None)
+    assert freed.reason == "first"
+
+
+def test_a_habit_is_tempered_by_what_it_has_not_seen() -> None:
+    given = rows(2_000)
+    given[1_600:, 2] += 0.25 * np.sin(np.arange(400) / 20.0)  # a relation that is looser than it was
+
+    calm = lesson.challenge(None, np.arange(3), rows(2_000), clean(2_000), prove=True).habit
+    loose = lesson.challenge(None, np.arange(3), given, clean(2_000), prove=True).habit
+
+    assert calm is not None
+    assert loose is not None
+    assert loose.temper > 1.1 * calm.temper >= 1.1
+
+
+def test_the_metric_that_broke_away_is_named_with_the_value_that_would_fit() -> None:
+    given = rows(1_500)
+    engine = Engine(fleet(1, ("load", "heat", "sum")))
+    engine.train(0, np.arange(3), given, clean(1_500))
+    given[-60:, 2] += 15.0
+
+    state_of(engine, given[-200:])
+    column, value, fits = unlike(engine.habits.champion[0].vector, engine.habits.motion[0])[0]
+
+    assert column == 2
+    assert value == pytest.approx(given[-20:, 2].mean(), abs=1.5)
+    assert fits == pytest.approx(given[-20:, :2].sum(axis=1).mean(), abs=1.5)
+
+
+def test_suspicion_remembers_four_weeks_and_forgets_what_is_older() -> None:
+    past = suspicion.init(1)["past"][0]
+    hour = suspicion.HOUR_MS
+    suspicion.mark(past, 1_000 * hour, 1_010 * hour)
+    suspicion.mark(past, 1_005 * hour, 1_006 * hour, suspect=False)
+    suspicion.mark_episode(past, 1_100 * hour, 1_400 * hour, 2.0)
+    suspicion.mark_episode(past, 1_450 * hour, 1_460 * hour, 1.1)
+
+    def suspect() -> list[int]:
+        doubts = suspicion.Doubts(int(past["last_h"]), past["bits"].copy())
+        return np.flatnonzero(doubts.cover(np.arange(2_000) * hour)).tolist()
+
+    assert suspect() == [*range(1_000, 1_005), *range(1_007, 1_011), *range(1_100, 1_173)]
+    suspicion.mark(past, 1_700 * hour, 1_700 * hour)
+    assert suspect() == [*range(1_100, 1_173), 1_700]
+    suspicion.mark(past, 1_900 * hour, 1_900 * hour)
+    assert suspect() == [1_700, 1_900]
+
+
+def test_those_that_wait_longest_are_due_first() -> None:
+    state, day = suspicion.init(4), 86_400_000
+    suspicion.hear(state, np.array([0, 0, 1, 2]), np.array([5 * day, 6 * day, 1 * day, 2 * day]))
+    state["past"]["tried_ms"][2] = 15 * day
+    heard = np.array([20, 20, 20, -1]) * day
+
+    def due(now: int) -> list[int]:
+        return suspicion.due(state, heard, now * day, every_ms=7 * day, young_ms=14 * day).tolist()
+
+    assert due(14) == []
+    assert due(16) == [1]
+    assert due(22) == [1, 0, 2]
+    state["past"]["tried_ms"][:3] = 21 * day
+    assert due(60) == []  # silent since
