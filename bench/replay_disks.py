@@ -43,13 +43,11 @@ def scores(fleet: Fleet) -> Floats:
     """
     out = np.zeros(fleet.device.size)
     left = fleet.left_h()
-    failed = left <= fleet.horizon_h
     watched = fleet.decided()
     for start in np.arange(QUARTER_H, fleet.at_h.max(), QUARTER_H):
         now = (fleet.at_h >= start) & (fleet.at_h < start + QUARTER_H)
         over = watched & (fleet.at_h + np.minimum(left, fleet.horizon_h) <= start)
-        examples = risk.Examples(fleet.rows[over], fleet.names, fleet.device[over], failed[over])
-        model = risk.train(examples)
+        model = risk.train(fleet.examples(over, np.where(fleet.at_h + left <= start, left, np.inf)))
         if model is not None:
             out[now] = model.probability(fleet.rows[now], fleet.names)
         else:

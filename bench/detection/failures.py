@@ -176,8 +176,7 @@ def _measured(fleet: Fleet, folder: Path) -> tuple[Flags, tuple[tuple[int, float
 def _train(fleet: Fleet, component: str, chosen: Flags) -> risk.RiskModel | None:
     left = fleet.left_h(component)
     chosen = chosen & (fleet.decided() | (left <= fleet.horizon_h))
-    examples = risk.Examples(fleet.rows[chosen], fleet.names, fleet.device[chosen], (left <= fleet.horizon_h)[chosen])
-    return risk.train(examples, component=component)
+    return risk.train(fleet.examples(chosen, left), component=component)
 
 
 def _at(found: dict[str, Any], budget: float) -> float:

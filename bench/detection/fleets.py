@@ -10,6 +10,7 @@ import pandas as pd
 
 from gateway.model import Flags, Floats, Integers
 from gateway.prognosis.features import Features, Rows
+from gateway.prognosis.risk import Examples
 from gateway.services.importers.backblaze import METRICS as DISK_METRICS
 
 HOUR_MS = 3_600_000
@@ -51,6 +52,18 @@ class Fleet:
         for device, _, until in self.exposure:
             end[device] = until
         return np.asarray((end[self.device] - self.at_h >= self.horizon_h) | (self.left_h() <= self.horizon_h))
+
+    def examples(self, chosen: Flags, left_h: Floats) -> Examples:
+        """The chosen looks to learn from, a look weighing the root of the time until the next of its device.
+
+        Disks are looked at when they report a change, and one that breaks down reports daily: by looks it would count
+        for too much, by time for too little (measured: root .280 of PR-AUC, looks .274).
+        """
+        until = np.append(np.diff(self.at_h), 0.0)
+        until[np.append(np.diff(self.device) != 0, True)] = np.inf
+        held = np.sqrt(np.clip(until, 1.0, self.horizon_h / LOOKS))[chosen]
+        left = left_h[chosen] / self.horizon_h
+        return Examples(self.rows[chosen], self.names, self.device[chosen], left, held)
 
     def only(self, chosen: Flags, *, exposure: tuple[tuple[int, float, float], ...] | None = None) -> Fleet:
         """The same fleet with some of the looks; without an exposure given, that of the devices that are left."""

@@ -107,8 +107,8 @@ class Outlook:
     def lesson(self, now_ms: int) -> Lesson:
         """The rows whose horizon is over or whose device failed, by device, then time."""
         self._gather()
-        left = self._left_ms()
-        failed = left <= self.horizon_ms
+        left = self._left_ms() / self.horizon_ms
+        failed = left <= 1.0
         known = failed | (self._of[:, 1] + self.horizon_ms <= now_ms)
         healthy = np.flatnonzero(known & ~failed)
         every = max(1, -(-healthy.size // LEARN_ROWS))
@@ -116,7 +116,7 @@ class Outlook:
         order = chosen[np.lexsort((self._of[chosen, 1], self._of[chosen, 0]))]
         weight = np.where(failed[order], 1.0, float(every))
         names = self.features.names[: self._rows.shape[1]]
-        return Lesson(Examples(self._rows[order], names, self._of[order, 0], failed[order], weight), self._rows)
+        return Lesson(Examples(self._rows[order], names, self._of[order, 0], left[order], weight), self._rows)
 
     def adopt(self, learned: Learned) -> None:
         """Put to work what was learned."""

@@ -20,6 +20,8 @@ ROOM = 4000  # rows of the fleet's past that shares and tails are taken from; 1 
 COMMON = 0.5  # -log10 of the share of devices that show growth at any time; above 1 in 3 it is how devices are
 RAREST = 2.0  # 1 in 300: rarer ones weigh no more, as their share is not known better from so few
 GROWTH = 2.0  # what a rare growth weighs beside a gauge as rarely off (measured: bench/detection/failures.py, machines)
+NEVER = 99.0  # horizons
+ROSE = (("rise_short", 0.1), ("rise", 0.1), ("rise_long", 0.01))  # what is left of a rise for it to count
 USUAL_TAIL = 1.0  # -log10 of a gauge's tail: one look in ten is as far off
 
 
@@ -49,6 +51,22 @@ class Prior:
                 rare = -np.log10((usual.size - rank + 1.0) / (usual.size + 1.0))
                 total += np.maximum(0.0, rare - USUAL_TAIL)
         return total
+
+    def signs(self, rows: Rows, names: Sequence[str]) -> Rows:
+        """(rows, 6) what the counters that tell show together, for trees to split on.
+
+        The score; how many counters rose of late, in a while and ever; horizons since the newest change of any, and
+        since that of another.
+        """
+        since = np.sort(np.nan_to_num(self._of("since_change", rows, names), nan=NEVER), axis=1)
+        rose = [(np.nan_to_num(self._of(part, rows, names)) > least).sum(axis=1) for part, least in ROSE]
+        return np.column_stack([self.score(rows, names), *rose, since[:, :2]]).astype(np.float32)
+
+    def _of(self, part: str, rows: Rows, names: Sequence[str]) -> Rows:
+        """(rows, counters + 2) one feature of each counter that tells, and two that are unknown."""
+        place = {name: i for i, name in enumerate(names)}
+        there = [place[name] for column, _ in self.growth if (name := f"{column}.{part}") in place]
+        return np.column_stack([rows[:, there], np.full((len(rows), 2), np.nan, np.float32)])
 
 
 def learn(rows: Rows, names: Sequence[str]) -> Prior:

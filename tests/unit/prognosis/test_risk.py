@@ -9,6 +9,14 @@ from gateway.prognosis.calibration import Coverage, calibrate, conform, deciles
 NAMES = ("metric:errors.rise", "metric:errors.rise_long", "metric:noise.last", "service:fan.age_doublings")
 
 
+def examples_of(rows, device, failed):
+    return risk.Examples(rows, NAMES, device, np.where(failed, 0.3, np.inf))
+
+
+def failed_of(examples):
+    return examples.left <= 1.0
+
+
 def fleet(devices, *, seed=0, rate=0.04):
     """Devices whose errors rise before some of them fail; ten looks each, by device, then time."""
     rng = np.random.default_rng(seed)
@@ -18,12 +26,12 @@ def fleet(devices, *, seed=0, rate=0.04):
     chance = 1.0 / (1.0 + np.exp(4.0 - rising))
     failed = (rng.random(device.size) < chance) & (np.arange(device.size) % 10 >= 6)
     rows = np.stack([rising, rising, rng.exponential(1.0, device.size), rng.integers(-1, 5, device.size)], 1)
-    return risk.Examples(rows.astype(np.float32), NAMES, device, failed), chance
+    return examples_of(rows.astype(np.float32), device, failed), chance
 
 
 def test_without_ten_failures_there_is_no_probability():
     examples, _ = fleet(60)
-    few = risk.Examples(examples.rows, NAMES, examples.device, examples.failed & (examples.device < 8))
+    few = examples_of(examples.rows, examples.device, failed_of(examples) & (examples.device < 8))
 
     assert risk.train(few) is None
 
@@ -36,8 +44,8 @@ def test_with_a_dozen_failures_the_prior_ranks_and_says_how_likely():
     p = model.probability(other.rows, NAMES)
 
     assert model.failures < risk.ENOUGH_LABELS
-    assert p[other.failed].mean() > 3.0 * p[~other.failed].mean()
-    assert 0.5 < p.sum() / other.failed.sum() < 2.0
+    assert p[failed_of(other)].mean() > 3.0 * p[~failed_of(other)].mean()
+    assert 0.5 < p.sum() / failed_of(other).sum() < 2.0
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +56,7 @@ def trained():
 def test_probabilities_hold_on_devices_never_seen(trained):
     other, _ = fleet(4000, seed=2)
 
-    bins = deciles(trained.probability(other.rows, NAMES), other.failed, bins=5)
+    bins = deciles(trained.probability(other.rows, NAMES), failed_of(other), bins=5)
 
     ratio = bins[:, 1] / bins[:, 0]
     assert trained.failures >= risk.ENOUGH_LABELS
@@ -89,8 +97,8 @@ def test_the_prior_puts_what_the_fleet_never_shows_first():
 def test_more_time_since_service_never_lowers_the_risk_of_that_part():
     examples, _ = fleet(500, seed=8)
     age = examples.rows[:, 3]
-    failed = examples.failed | ((age == 1) & (np.random.default_rng(0).random(age.size) < 0.3))
-    model = risk.train(risk.Examples(examples.rows, NAMES, examples.device, failed), component="fan")
+    failed = failed_of(examples) | ((age == 1) & (np.random.default_rng(0).random(age.size) < 0.3))
+    model = risk.train(examples_of(examples.rows, examples.device, failed), component="fan")
     rows = np.repeat(examples.rows[:1], 6, axis=0)
     rows[:, 3] = np.arange(-1, 5)
 
