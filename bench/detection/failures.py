@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.detection.fleets import Fleet, disks, hash_of, hours, machines
+from bench.detection.fleets import Fleet, disks, hash_of, hours, in_share, machines
 from bench.detection.row import Row
 from bench.detection.runs import time_left
 from gateway.model import Flags, Floats
@@ -116,7 +116,7 @@ def _machine_rows(root: Path, train: Path | None, quick: bool) -> list[Row]:
     note = _clock()
     whole = machines(root / "azure_pdm")
     other = machines(train / "azure_pdm") if train else None
-    fleet = whole.only(hash_of(whole.device) < 0.3) if quick else whole
+    fleet = whole.only(in_share(whole.device, 0.3)) if quick else whole
     components = sorted({component for _, _, component in whole.failures})
     logs = fleet.without("metric:")
     p = cross_risk(logs, components, folds=FOLDS["machines"], trained_on=other and other.without("metric:"))

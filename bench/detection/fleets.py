@@ -91,7 +91,7 @@ def disks(folder: Path, *, share: float = 1.0) -> Fleet:
     )
     number = {name: i for i, name in enumerate(devices.device)}
     if share < 1.0:
-        number = {name: i for name, i in number.items() if hash_of(i) < share}
+        number = {name: i for name, i in number.items() if in_share(i, share)}
     events, failures, exposure = (t[t.device.isin(number)] for t in (events, failures, exposure))
     features = Features(720 * HOUR_MS)
     device, t_ms = events.device.map(number).to_numpy(np.int64), events.time.to_numpy(np.int64) * HOUR_MS
@@ -168,6 +168,11 @@ def hours(times: pd.Series[str]) -> Floats:
 def hash_of(number: int | Integers) -> Floats:
     """Somewhere in [0, 1), the same for each device for ever: splits by device that no name or date decides."""
     return np.asarray((np.asarray(number, np.int64) * 2_654_435_761 % 4_294_967_296) / 4_294_967_296)
+
+
+def in_share(number: int | Integers, share: float) -> Flags:
+    """Whether a device is among a share of all, whatever fold it is in."""
+    return np.asarray(hash_of(number) * 1024.0 % 1.0 < share)
 
 
 def _regular(device: Integers, start: Floats, end: Floats, step: float) -> Floats:
