@@ -19,6 +19,7 @@ from rich.table import Table
 from bench.detection.row import Row
 
 PARTS = ("anomaly", "failures", "logs")
+SECTIONS = ("failures.disks", "failures.machines", "failures.runs")
 SAYS = {True: "yes", False: "no", None: ""}
 
 
@@ -29,14 +30,16 @@ def main() -> int:
     data = Path(options.test or options.data or shared / "data")
     train = Path(options.train) if options.train else None
     rows: list[Row] = []
-    for part in [options.only] if options.only else PARTS:
+    for name in [options.only] if options.only else PARTS:
+        part, _, section = name.partition(".")
         try:
             module = importlib.import_module(f"bench.detection.{part}")
         except ModuleNotFoundError as exc:
             if exc.name != f"bench.detection.{part}":
                 raise
             continue
-        rows += module.run(data, train_root=train, quick=options.quick)
+        only = {"section": section} if section else {}
+        rows += module.run(data, train_root=train, quick=options.quick, **only)
     Console(width=160).print(_table(rows))
     if options.json:
         document = {"commit": _commit(), "quick": options.quick, "rows": {row.key: asdict(row) for row in rows}}
@@ -46,7 +49,7 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.detection", description=__doc__)
-    parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--only", choices=PARTS + SECTIONS)
     parser.add_argument("--data", help="root of the data")
     parser.add_argument("--train", help="root on which thresholds and models are learned")
     parser.add_argument("--test", help="root to which they are applied")

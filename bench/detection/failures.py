@@ -28,12 +28,13 @@ ALERTED = 0.01  # probability below which no alert is handed to the scorer; far 
 Scores = Floats
 
 
-def run(data_root: Path, *, train_root: Path | None = None, quick: bool = False) -> list[Row]:
-    """Every line of the table "Failures and time left" whose data are under `data_root`."""
+def run(data_root: Path, *, train_root: Path | None = None, quick: bool = False, section: str = "") -> list[Row]:
+    """Every line of the table "Failures and time left" whose data are under `data_root`, or those of one section."""
     root, train = _failures(data_root), _failures(train_root) if train_root else None
+    sections = {"disks": _disk_rows, "machines": _machine_rows, "runs": time_left}
     rows: list[Row] = []
-    for part in (_disk_rows, _machine_rows, time_left):
-        rows += part(root, train, quick)
+    for measure in [sections[section]] if section else sections.values():
+        rows += measure(root, train, quick)
     return rows
 
 
@@ -89,8 +90,9 @@ def _disk_rows(root: Path, train: Path | None, quick: bool) -> list[Row]:
     if not (root / "backblaze").is_dir():
         return []
     note = _clock()
-    fleet = disks(root / "backblaze", share=0.08 if quick else 1.0)
-    other = disks(train / "backblaze", share=0.08 if quick else 1.0) if train else None
+    share = 0.08 if quick else 1.0
+    other = disks(train / "backblaze", share=share) if train else None
+    fleet = disks(root / "backblaze", share=share, like=other)
     p = cross_risk(fleet, ["disk"], folds=FOLDS["disks"], trained_on=other)[:, 0]
     found = curve(fleet, p, least=max(ALERTED, float(np.quantile(p, 0.95))))
     bins = deciles(p[fleet.decided()], fleet.left_h()[fleet.decided()] <= fleet.horizon_h)

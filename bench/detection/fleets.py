@@ -30,6 +30,7 @@ class Fleet:
     horizon_h: float
     min_lead_h: float
     blackout_h: float
+    models: tuple[str, ...] = ()  # of devices, by the number that stands for them in the rows, less one; 0 is any other
 
     def left_h(self, component: str = "") -> Floats:
         """(looks,) hours to the next failure of that component (or of any); inf where there is none."""
@@ -84,8 +85,11 @@ class Fleet:
         return replace(self, rows=none, names=(), device=np.tile(self.device, times), at_h=np.tile(self.at_h, times))
 
 
-def disks(folder: Path, *, share: float = 1.0) -> Fleet:
-    """Backblaze: SMART values as metrics; looks at every report, and thrice a horizon while a disk is in service."""
+def disks(folder: Path, *, share: float = 1.0, like: Fleet | None = None) -> Fleet:
+    """Backblaze: SMART values as metrics; looks at every report, and thrice a horizon while a disk is in service.
+
+    Models are numbered as in the fleet that is learned from (`like`), else by themselves; rare ones are one.
+    """
     devices, events, failures, exposure = (
         pd.read_csv(folder / f"{stem}.csv.gz") for stem in ("devices", "events", "failures", "exposure")
     )
@@ -109,12 +113,14 @@ def disks(folder: Path, *, share: float = 1.0) -> Fleet:
     looks = np.unique(np.concatenate([np.stack([device, t_ms // HOUR_MS], 1), regular.astype(np.int64)]), axis=0)
     course, since_ms, value = (np.concatenate(x) for x in (courses, times, values))
     rows = features.walk(course, since_ms, value, device=looks[:, 0], at_ms=looks[:, 1] * HOUR_MS)
-    common = devices.model.map(devices.model.value_counts()) >= 50
-    model = pd.Categorical(devices.model.where(common, "other")).codes[looks[:, 0]]
+    count = devices.model.value_counts()
+    models = like.models if like else tuple(sorted(count[count >= 50].index))
+    model = (pd.Categorical(devices.model, categories=models).codes + 1)[looks[:, 0]]
     return Fleet(
         np.column_stack([rows, model.astype(np.float32)]), (*features.names, "model"), looks[:, 0], looks[:, 1] * 1.0,
         tuple((number[d], float(t), "disk") for d, t in zip(failures.device, failures.time, strict=True)),
         tuple(zip(of.tolist(), (start * 1.0).tolist(), (end * 1.0).tolist(), strict=True)), 720.0, 24.0, 0.0,
+        models,
     )  # fmt: skip
 
 
