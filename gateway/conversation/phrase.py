@@ -44,7 +44,9 @@ NO_DANGER = _any(
 ANSWERS = {
     "broken": _any(
         r"\b(still|not|isn'?t|doesn'?t|didn'?t|won'?t)\b.*\b(broken|work\w*|fixed|better|help\w*)\b|\bbroken\b",
-        r"没(有)?(修好|解决|用)|还是?(不行|有问题|坏)|不行|仍有问题",
+        r"\bstill\b.{0,40}\b(nois[ey]\w*|loud|beep\w*|hot|cold|leak\w*|slow\w*|stuck|same|happen\w*|doing it)\b",
+        r"(?<!not )(?<!no )(?<!n't )\b(got(ten)?|gett?ing|gets|become\w*|even|much|is) worse\b",
+        r"没(有)?(修好|解决|用)|还是?(不行|有问题|坏)|不行|仍有问题|(更|越来越)(严重|糟|差|坏)|还在(响|漏|报警)|还是?(很|太)?(热|烫|慢|冷|响)",
         r"\bsigue (fallando|igual|mal)\b|\bno funciona\b|\bnoch (immer )?(defekt|kaputt)\b|\bgeht nicht\b",
     ),
     "fixed": _any(

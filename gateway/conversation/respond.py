@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from gateway.conversation.understand import Understanding
@@ -23,7 +23,11 @@ class Response:
 
 
 def respond(
-    meaning: Understanding, *, earlier: Sequence[Understanding] = (), told_by_provider: bool = False
+    meaning: Understanding,
+    *,
+    earlier: Sequence[Understanding] = (),
+    told_by_provider: bool = False,
+    person_wrote: bool = False,
 ) -> Response:
     """What to do about a reply.
 
@@ -31,9 +35,18 @@ def respond(
         meaning: of the reply.
         earlier: of the contact's earlier ones on this ticket, oldest first.
         told_by_provider: whether the provider has answered already (its own opt-out service).
+        person_wrote: whether our last word was a person's: then a person answers, and no machine talks between.
     """
     if meaning.intent in ("stop", "start", "help"):
         return _subscription(meaning, told_by_provider)
+    response = _alone(meaning, earlier)
+    if not person_wrote or meaning.intent == "urgent":
+        return response
+    called = response.attention or ("" if meaning.intent == "thanks" else "hand_over")
+    return replace(response, template="", attention=called)
+
+
+def _alone(meaning: Understanding, earlier: Sequence[Understanding]) -> Response:
     match meaning.intent:
         case "urgent":
             return Response(template="reply_urgent", priority="urgent", status="open", attention="danger")

@@ -27,6 +27,7 @@ class Thread:
     device_type: str = ""
     why: str = ""  # the ticket's evidence in words
     title: str = ""
+    person_wrote: bool = False  # whether our last word on it was a person's
     earlier: tuple[Mapping[str, Any], ...] = ()  # understandings of the contact's earlier messages on it, oldest first
 
 
@@ -50,7 +51,13 @@ def find_thread(connection: Connection, contact_id: str, *, now_ms: int) -> Thre
         .where(messages.c.ticket_id == row.ticket_id, messages.c.contact_id == contact_id, messages.c.direction == "in")
         .order_by(messages.c.created_ms, messages.c.message_id)
     )
+    last = select(messages.c.template).where(
+        messages.c.ticket_id == row.ticket_id, messages.c.contact_id == contact_id, messages.c.direction == "out",
+        messages.c.state.not_in(("skipped", "failed")),
+    )  # fmt: skip
+    newest = connection.execute(last.order_by(messages.c.created_ms.desc(), messages.c.message_id).limit(1)).scalar()
     return Thread(
+        person_wrote=newest == "",
         ticket_id=row.ticket_id,
         template=row.template,
         device_type=row.type or "",

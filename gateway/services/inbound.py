@@ -71,7 +71,9 @@ class Inbound:
                 provider_id=provider_id, ticket_id=thread.ticket_id, understanding=asdict(meaning), now_ms=now_ms,
             )  # fmt: skip
             earlier = [Understanding(**kept) for kept in thread.earlier]
-            response = respond(meaning, earlier=earlier, told_by_provider=bool(opt_out_type))
+            response = respond(
+                meaning, earlier=earlier, told_by_provider=bool(opt_out_type), person_wrote=thread.person_wrote
+            )
             self._carry_out(connection, response, meaning, contact, thread=thread, text=text, answers=message_id)
         log.info(
             "inbound.reply", message=message_id, intent=meaning.intent, answer=meaning.answer, mood=meaning.mood,

@@ -14,13 +14,17 @@ MESSAGE_KINDS = ("message", "reply")  # events that repeat what the message itse
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One line: `in` and `out` are messages, `note` an internal comment, `change` what was done."""
+    """One line: `in` and `out` are messages, `note` an internal comment, `change` what was done.
 
-    kind: Literal["in", "out", "note", "change"]
+    `brief` is a hand-over: its text says mood and next step, `facts` what is known.
+    """
+
+    kind: Literal["in", "out", "note", "change", "brief"]
     at_ms: int
     author: str
     text: str
     message: Record | None = None
+    facts: tuple[str, ...] = ()
 
 
 def conversation(events: Sequence[Record], messages: Sequence[Record]) -> list[Line]:
@@ -43,6 +47,9 @@ def conversation(events: Sequence[Record], messages: Sequence[Record]) -> list[L
 def _of_event(event: Record) -> Line:
     if event.kind == "comment":
         return Line(kind="note", at_ms=event.at_ms, author=event.author, text=event.text)
+    if event.kind == "attention" and "\nMood: " in event.text:  # `conversation.Brief`; the message itself stands above
+        mood, *facts = event.text.rpartition("\nMood: ")[2].split("\n")
+        return Line(kind="brief", at_ms=event.at_ms, author=event.author, text=f"Mood: {mood}", facts=tuple(facts))
     return Line(kind="change", at_ms=event.at_ms, author=event.author, text=_sentence(event))
 
 

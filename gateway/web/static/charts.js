@@ -214,7 +214,7 @@
       ctx.beginPath(); ctx.moveTo(bbox.left, y1); ctx.lineTo(bbox.left + bbox.width, y1); ctx.stroke();
       ctx.fillStyle = p.bad; ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
       const below = y1 - bbox.top < 16 * devicePixelRatio;
-      ctx.textBaseline = below ? "top" : "bottom";
+      ctx.textAlign = "left"; ctx.textBaseline = below ? "top" : "bottom";
       ctx.fillText(`limit ${scaled(f.limit, unit)}`, bbox.left + 6 * devicePixelRatio, y1 + (below ? 3 : -3) * devicePixelRatio);
       if (this.end > this.to) {
         ctx.setLineDash([]); ctx.lineWidth = devicePixelRatio; ctx.strokeStyle = p.soft;

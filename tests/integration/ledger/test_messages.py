@@ -10,8 +10,9 @@ import pytest
 
 from gateway.channels import ConsoleChannel
 from gateway.errors import ChannelDown, NotFound, OutcomeUnknown, Refused, TryLater, Undeliverable
-from gateway.ledger import audit, casebook, caseview, people, registry, setting
-from gateway.model import DeviceId
+from gateway.ledger import audit, casebook, caseview, outbox, people, registry, setting, tables
+from gateway.ledger.database import add_new, writing
+from gateway.model import DeviceId, Message
 from gateway.services.dispatch import DOUBT_MS, STUCK_MS, Dispatch
 from gateway.services.inbound import Inbound
 from gateway.services.replies import Replies
@@ -263,6 +264,31 @@ def test_a_question_is_handed_over_with_a_brief(engine, dispatch, inbound):
     assert "Mood: worried." in brief
     assert "The battery is wearing out." in brief
     assert "will read it and answer" in detail.messages[-1].text
+
+
+@pytest.mark.usefixtures("told")
+@pytest.mark.parametrize("asked", [True, False])
+def test_once_a_person_has_written_no_machine_answers(engine, dispatch, inbound, clock, asked):
+    if asked:
+        inbound.reply(address=CONTACT.address, text="Which battery fits?", provider_id="in1")
+        dispatch.round()
+    ticket_id = caseview.find_ticket(engine, "1").row.ticket.ticket_id
+    staff = Message(
+        message_id="msg_staff", key="staff", contact_id="anna", ticket_id=ticket_id, channel="sms", text="A CR123A.",
+        language="en", urgent=False, created_ms=clock.now_ms + 2, expires_ms=clock.now_ms + DAY,
+        answers=caseview.find_ticket(engine, "1").messages[-2].message_id if asked else None,
+    )  # fmt: skip
+    with writing(engine) as connection:
+        add_new(connection, tables.messages, [outbox.message_row(staff)])
+    clock.now_ms += MINUTE
+    assert dispatch.round() == {"sent": 1}
+
+    casebook.clear_attention(engine, "1", now_ms=clock.now_ms)
+    inbound.reply(address=CONTACT.address, text="Thank you", provider_id="in2")
+    inbound.reply(address=CONTACT.address, text="And where do I buy it?", provider_id="in3")
+
+    assert dispatch.round() == {}
+    assert caseview.find_ticket(engine, "1").row.attention == "hand_over"
 
 
 @pytest.mark.usefixtures("told")

@@ -30,12 +30,33 @@ def test_words_of_opting_out_within_other_sentences_are_not_one(text):
     [("1", "fixed"), (" 2. ", "broken"), ("3)", "call"), ("②", "broken"), ("二", "broken"), ("２", "broken"),
      ("#1", "fixed"),
      ("Fixed it, thanks", "fixed"), ("It is still not working", "broken"), ("not fixed", "broken"), ("换好了", "fixed"),
-     ("还是不行", "broken"), ("Please call me", "call"), ("sigue fallando", "broken"), ("läuft wieder", "fixed")],
+     ("还是不行", "broken"), ("Please call me", "call"), ("sigue fallando", "broken"), ("läuft wieder", "fixed"),
+     ("It's still making that noise!", "broken"), ("it has got worse", "broken"), ("情况更严重了", "broken"),
+     ("还在响", "broken")],
 )  # fmt: skip
 def test_numbers_and_plain_words_answer_what_was_offered(text, answer):
     meaning = understand(text, OFFERED)
 
     assert (meaning.intent, meaning.answer) == ("answer", answer)
+
+
+@pytest.mark.parametrize("text", ["Is it still under warranty?", "it isn't getting worse", "still waiting for Friday"])
+def test_questions_and_denials_are_left_to_a_person(text):
+    assert understand(text, OFFERED).intent == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("text", "called"), [("thanks", ""), ("1", "hand_over"), ("still broken", "still_broken"), ("When?", "hand_over")]
+)
+def test_no_machine_talks_while_a_person_does(text, called):
+    response = respond(understand(text, OFFERED), person_wrote=True)
+
+    assert (response.template, response.attention) == ("", called)
+
+
+def test_danger_is_answered_and_stop_obeyed_even_while_a_person_talks():
+    assert respond(understand("it is on fire"), person_wrote=True).template == "reply_urgent"
+    assert respond(understand("STOP"), person_wrote=True).consent == "opt_out"
 
 
 def test_a_number_that_was_not_offered_is_not_guessed():

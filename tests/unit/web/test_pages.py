@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from gateway.ledger import people
+from gateway.conversation import brief, understand
+from gateway.ledger import casebook, people
+from gateway.ledger.database import writing
 from gateway.model import Customer, CustomerId, DeviceId, Episode, Evidence, Forecast
 from gateway.web import Part, create_app
 from gateway.web.docs import markdown, openapi
@@ -158,3 +160,17 @@ def test_a_ticket_says_why_without_what_the_page_shows_below_it() -> None:
 
     assert why_alone(held) == "The battery wears out."
     assert why_alone(dataclasses.replace(held, why="battery_volts falls.")) == "battery_volts falls."
+
+
+def test_a_hand_over_is_told_apart_from_what_was_done(site: Site) -> None:
+    text = str(brief("hand_over", understand("When?\nMood: odd"), said="When?\nMood: odd", facts=["Battery low."]))
+    with writing(site.deps.engine) as connection:
+        casebook.note(
+            connection, casebook.ticket_row(connection, "1"), "attention", author="system", text=text, now_ms=NOW_MS
+        )
+    page = site.client("agent").get("/tickets/1").text
+
+    told = page[page.rindex('<li class="brief">') :]
+    assert told.startswith('<li class="brief"><b>Read the message and answer it.</b>')
+    assert "Mood: calm." in told
+    assert "<li>Battery low.</li>" in told
