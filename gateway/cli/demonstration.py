@@ -12,24 +12,18 @@ import json
 import secrets
 import shutil
 import sys
-from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.panel import Panel
-from rich.table import Table
-from rich.text import Text
-from sqlalchemy import func, select
 
 from firmware_sim import Owner
 from firmware_sim.demo import demo_fleet
 from gateway.app import Gateway
 from gateway.app.make import data_folder
 from gateway.broker import end_orphan
+from gateway.cli import panel
 from gateway.cli.common import console, now_ms
 from gateway.cli.serve import set_up_logs, until_stopped
 from gateway.config import Settings
@@ -37,7 +31,6 @@ from gateway.errors import ConfigError
 from gateway.ledger import access, people
 from gateway.ledger.database import reading
 from gateway.ledger.registry import NewDevice
-from gateway.ledger.tables import devices, incidents, messages, tickets
 from gateway.model import Contact, Customer, CustomerId, DeviceId
 from gateway.services import provision
 
@@ -190,72 +183,22 @@ async def _watch(gateway: Gateway, show: Show) -> None:
     """Show how it goes, until cancelled: a live panel on a terminal, a line every ten seconds elsewhere."""
     if not console.is_terminal:
         while True:
-            counted = await asyncio.to_thread(_count, gateway)
-            console.print(_line(gateway, show, counted), soft_wrap=True)
+            console.print(panel.line(await asyncio.to_thread(_moment, gateway, show)), soft_wrap=True)
             await asyncio.sleep(10)
     with Live(console=console, refresh_per_second=4, transient=False) as live:
         while True:
-            counted = await asyncio.to_thread(_count, gateway)
-            live.update(_panel(gateway, show, counted))
+            moment = await asyncio.to_thread(_moment, gateway, show)
+            live.update(panel.panel(moment, width=console.width))
             await asyncio.sleep(1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Counted:
-    online: int
-    incidents: int
-    tickets: int
-    messages: Counter[str]
-    newest: list[tuple[int, str, str]]  # (t_ms, device, title) of tickets
-
-
-def _count(gateway: Gateway) -> _Counted:
+def _moment(gateway: Gateway, show: Show) -> panel.Moment:
+    clock, start_ms = gateway.turn.clock, show.begun_ms - DAYS * DAY_MS
     with reading(gateway.ledger) as connection:
-        online = connection.execute(select(func.count()).where(devices.c.online)).scalar_one()
-        open_ = connection.execute(select(func.count()).where(incidents.c.state == "open")).scalar_one()
-        total = connection.execute(select(func.count()).select_from(tickets)).scalar_one()
-        sent = connection.execute(select(messages.c.state, func.count()).group_by(messages.c.state)).all()
-        query = select(tickets.c.opened_ms, tickets.c.device_id, tickets.c.title).order_by(tickets.c.opened_ms.desc())
-        newest = [(row[0], row[1], row[2]) for row in connection.execute(query.limit(6))]
-    return _Counted(online=online, incidents=open_, tickets=total, messages=Counter(dict(sent)), newest=newest)
-
-
-def _line(gateway: Gateway, show: Show, counted: _Counted) -> str:
-    return (
-        f"console {gateway.console_url} login {LOGIN} password {show.password} | {_progress(gateway, show)} | "
-        f"{counted.online} online, {gateway.receiver.counts['values']:,} values, {counted.incidents} incidents open, "
-        f"{counted.tickets} tickets, {counted.messages['delivered']} messages delivered"
-    )
-
-
-def _progress(gateway: Gateway, show: Show) -> str:
-    """Where the fleet is: somewhere in its past, or live."""
-    clock = gateway.turn.clock
-    if clock.live:
-        return "live"
-    start_ms = show.begun_ms - DAYS * DAY_MS
-    share = max(0.0, min(1.0, (clock.now_ms - start_ms) / (DAYS * DAY_MS)))
-    return f"playing the last {DAYS} days: {share:.0%}"
-
-
-def _panel(gateway: Gateway, show: Show, counted: _Counted) -> RenderableType:
-    facts = Table.grid(padding=(0, 3))
-    facts.add_row("[dim]console[/]", f"[bold cyan]{gateway.console_url}[/]")
-    facts.add_row("[dim]sign in[/]", f"login [bold]{LOGIN}[/]  password [bold]{show.password}[/]")
-    facts.add_row("[dim]fleet[/]", f"{counted.online} of {show.devices} devices online, {_progress(gateway, show)}")
-    told, lag_s = counted.messages, gateway.receiver.lag_ms / 1000
-    facts.add_row("[dim]stored[/]", f"{gateway.receiver.counts['values']:,} values, {lag_s:.1f} s behind")
-    facts.add_row(
-        "[dim]found[/]",
-        f"{counted.incidents} incidents open, {counted.tickets} tickets, {told['delivered']} messages delivered, "
-        f"{told['held']} held until morning",
-    )
-    newest = Table.grid(padding=(0, 2))
-    for at_ms, device, title in counted.newest:
-        at = datetime.fromtimestamp(at_ms / 1000, UTC).astimezone().strftime("%d %b %H:%M")
-        newest.add_row(f"[dim]{at}[/]", f"[cyan]{device}[/]", Text(title, overflow="ellipsis", no_wrap=True))
-    body: list[RenderableType] = [facts]
-    if counted.newest:
-        body += [Text("\nnewest tickets", style="dim"), newest]
-    below = "Ctrl-C stops all of it"
-    return Panel(Group(*body), title="[bold]Beforehand[/]", subtitle=below, title_align="left", width=100)
+        counted = panel.count(connection)
+    return panel.Moment(
+        url=gateway.console_url, login=LOGIN, password=show.password, devices=show.devices, days=DAYS,
+        share=None if clock.live else max(0.0, min(1.0, (clock.now_ms - start_ms) / (DAYS * DAY_MS))),
+        values=gateway.receiver.counts["values"], behind_s=gateway.receiver.lag_ms / 1000, now_ms=now_ms(),
+        counted=counted,
+    )  # fmt: skip
