@@ -198,17 +198,14 @@ def cohort() -> Any:
     for axes in (above, below):
         axes.axvspan(begin, end, color="#eef2f5", lw=0)
     above.text((begin + end) / 2, 42, "cold front", color=QUIET, fontsize=9, ha="center")
-    for told, episode in course.opened("d0"):
-        if told > begin:
-            _flag(above, told, SCORED.get(episode.detector, episode.detector), value=values[0].max() + 3)
+    told = [(day, SCORED.get(e.detector, e.detector)) for day, e in course.opened("d0") if day > begin]
+    _flag(above, told[0][0], ", ".join(dict.fromkeys(name for _, name in told)), value=values[0].max() + 3)
     standing = course.facts["cohort.score"]
     late = course.at_days > 14
     below.plot(course.at_days[late], standing[1:, late].T, color="#c3ccd4", lw=0.5)
     below.plot(course.at_days[late], standing[0, late], color=OURS, lw=1.6)
     _threshold(below, "threshold 1.0")
-    others = sum(
-        e.device_id != "d0" and told > begin for told, e in zip(course.told_days, course.episodes, strict=True)
-    )
+    others = sum(e.device_id != "d0" and day > begin for day, e in zip(course.told_days, course.episodes, strict=True))
     above.text(24.3, 60, f"episodes told of the other 29: {others}", color=QUIET, fontsize=9)
     below.set(ylabel="cohort.score", xlabel="days", xlim=(14, 28), ylim=(0, None))
     return figure

@@ -1,9 +1,8 @@
 """Cohorts: devices of one type, model and hardware against each other.
 
-What devices have in common is no device's fault. A *tide* is a metric on which much of a cohort stirs at once (weather,
-a provider's outage): while it lasts, a series counts only by how far it stands out of its cohort. The *standing* of a
-device is how unlike its cohort's its daily means are, which shows faults present since birth; baselines are taken on a
-schedule and frozen between, so that a device's score never depends on who else is in the call.
+The *standing* of a device is how unlike its cohort's its daily means are, which shows faults present since birth;
+baselines are taken on a schedule and frozen between, so that a device's score never depends on who else is in the call.
+What a cohort does at once is the matter of `tide`.
 """
 
 from __future__ import annotations
@@ -15,11 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.model import Device, Flags, Floats, Integers, Roster
+from gateway.model import Device, Floats, Integers, Roster
 
 LEAST = 8  # devices that make a cohort
-TIDE_SHARE = 0.3  # of a cohort's series of one metric that stir at once
-STIRS = 0.5  # score from which a series stirs: where episodes close
 RARE = 1_000.0  # a standing of 1.0 is as rare as one device in so many
 FLOOR = 0.02  # least spread of a metric within a cohort, relative to its median
 LEAST_MODEL = 32  # devices from which on a fleet model joins the robust distances
@@ -31,28 +28,6 @@ def cohorts_of(devices: Sequence[Device]) -> Integers:
     known: dict[tuple[str, str, str], int] = {}
     keys = [(device.type, device.model, device.hardware) for device in devices]
     return np.array([known.setdefault(key, len(known)) for key in keys], np.int64)
-
-
-def relative(score: Floats, group: Integers) -> tuple[Floats, Flags]:
-    """Scores as they stand out of their group where a tide runs, and (series,) where it does.
-
-    Args:
-        score: (series,) now.
-        group: (series,) of cohort and metric.
-    """
-    if score.size == 0:
-        return score, np.zeros(0, np.bool_)
-    count = np.bincount(group)
-    stirring = np.bincount(group, weights=score >= STIRS)
-    tidal = (count >= LEAST) & (stirring >= TIDE_SHARE * count)
-    inside = tidal[group]
-    if not inside.any():
-        return score, inside
-    out = score.copy()
-    for g in np.flatnonzero(tidal).tolist():
-        members = np.flatnonzero(group == g)
-        out[members] = np.maximum(score[members] - np.median(score[members]), 0.0)
-    return out, inside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

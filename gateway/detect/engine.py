@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.detect import cohort, episodes, facts, firmware, prior, surprise
+from gateway.detect import cohort, episodes, facts, firmware, prior, surprise, tide
 from gateway.detect.detector import Detector, Samples, State, grown, pace, pace_init
 from gateway.detect.drift import DRIFT, daily_mean, hours, per_day
 from gateway.detect.explain import device_sentence, sentence
@@ -29,7 +29,7 @@ from gateway.model import Block, Episode, Flags, Floats, Integers, Roster
 SERIES_DETECTORS = DETECTORS
 HABIT, SURPRISE = "device.habit", "device.surprise"
 DEVICE_SILENCE = "device.silence"
-OF_DEVICE = {"score.device": "score", "cohort.score": "standing", "cohort.firmware_score": "firmware"}
+OF_DEVICE = {"cohort.score": "standing", "cohort.firmware_score": "firmware"}
 COHORT_EVERY_MS = 3_600_000  # daily means move by a twenty-fourth of a step in that time
 Turned = tuple[str, episodes.Turns]
 
@@ -64,6 +64,8 @@ class Engine:
         self.logs = LogState(roster)
         self._baselines: dict[int, cohort.Baseline] = {}
         self._priors = prior.Priors()
+        self._cohorts: tuple[tuple[int, int], Integers] = ((0, 0), np.zeros(0, np.int64))  # as of so many devices
+        self._seen: tide.Tide | None = None
         self._cohort_ms = 0
         self._rooms = {"series": 0, "device": 0}
         self._tables: dict[str, State] = {name: init(0) for name, init in self._inits().items()}
@@ -74,7 +76,7 @@ class Engine:
         Samples marked late teach the baselines where they are newer than all their series had, and raise no episode.
         """
         self._make_room()
-        self.now_ms = now_ms
+        self.now_ms, self._seen = now_ms, None
         unheard = prior.unheard(self._tables["series.pace"], block.series)
         prior.give(self._priors, self._tables, self.roster, unheard, now_ms)
         samples, fresh = pace(self._tables["series.pace"], block.series, block.t_ms, block.value)
@@ -123,10 +125,12 @@ class Engine:
                 found = self.logs.column(name)
             case ["silent_s"]:
                 found = facts.silent_s(roster, tables["series.pace"]["pace"]["last_ms"], self.now_ms)
-            case ["score" | "cohort" as head, tail] if f"{head}.{tail}" in OF_DEVICE:
+            case ["score", "device"]:
+                found = self._tide().device
+            case ["cohort" as head, tail] if f"{head}.{tail}" in OF_DEVICE:
                 found = self._device_latest(OF_DEVICE[f"{head}.{tail}"])
             case ["score", metric]:
-                found = facts.of_metric(roster, metric, self._relative_scores()[0])
+                found = facts.of_metric(roster, metric, self._tide().series)
             case ["episode", metric] if metric.endswith("_s"):
                 folds = [tables[t] for t in tables if t.startswith("series.") and t.endswith(".episodes")]
                 lasted = facts.lasted_s(folds, self.now_ms, self._rooms["series"])
@@ -212,6 +216,8 @@ class Engine:
         for table, score in ((HABIT, np.where(habitual, found.state, 0.0)), (SURPRISE, found.alarm)):
             live = np.where(quiet, 0.0, score)
             turns.append((f"{table}.episodes", episodes.fold(self._tables[f"{table}.episodes"], moments, live)))
+            hit = np.flatnonzero(live >= episodes.OPEN)
+            self._tables["device.latest"]["latest"]["stirred_ms"][rows.device[hit]] = rows.t_ms[hit]
         last = np.flatnonzero(np.diff(rows.device, append=-1) != 0)
         now = np.where(quiet, 0.0, np.maximum(np.where(habitual, found.state, 0.0), found.event))
         self._tables["device.latest"]["latest"]["score"][rows.device[last]] = now[last]
@@ -229,26 +235,28 @@ class Engine:
             for table, score, onset in scored
         ]
 
-    def _relative_scores(self) -> tuple[Floats, Flags]:
-        """(series,) latest scores as they stand out of their cohort, and where a tide runs."""
-        count = self.roster.series_count
-        score = self._tables["series.latest"]["latest"]["score"][:count]
-        if np.count_nonzero(score >= cohort.STIRS) < cohort.LEAST * cohort.TIDE_SHARE:
-            return score, np.zeros(count, np.bool_)
-        cohorts = cohort.cohorts_of(self.roster.devices)
-        group = cohorts[self.roster.series_device] * len(self.roster.metrics) + self.roster.series_metric
-        return cohort.relative(score, group)
+    def _tide(self) -> tide.Tide:
+        """Where tides run, and scores as they stand out of them; of the present advance."""
+        roster, seen = self.roster, self._seen
+        if self._cohorts[0] != (len(roster.devices), roster.replaced):
+            self._cohorts = ((len(roster.devices), roster.replaced), cohort.cohorts_of(roster.devices))
+        if seen is None or (seen.series.size, seen.device.size) != (roster.series_count, len(roster.devices)):
+            seen = self._seen = tide.run(roster, self._tables, self._cohorts[1], self.now_ms)
+        return seen
 
     def _tell(self, turns: list[Turned]) -> list[Episode]:
-        """Episodes that opened or ended; what opens with a tide, and does not stand out of it, is not told."""
-        told = []
-        relative, tidal = self._relative_scores()
+        """Episodes that opened or ended; what opens with a tide is muted until it stands out of it."""
+        told, now = [], self._tide()
         for table, turned in turns:
-            by_series = table.startswith("series.") and not table.startswith("series.silence")
+            state = self._tables[table]
             for k, row in enumerate(turned.row.tolist()):
-                muted = by_series and turned.opened[k] and tidal[row] and relative[row] < 1.0
-                if not muted:
+                if turned.opened[k] and now.hides(table, row):
+                    episodes.mute(state, row)
+                elif turned.opened[k] or not episodes.is_muted(state, row):
                     told.append(self._episode(table, turned, k))
+            if (standing := now.standing_out(table)) is not None:
+                surfaced = episodes.surface(state, standing)
+                told += [self._episode(table, surfaced, k) for k in range(surfaced.row.size)]
         return told
 
     def _changed(self) -> tuple[Episode, ...]:
@@ -325,7 +333,8 @@ def _latest_init(count: int) -> State:
 
 
 def _device_init(count: int) -> State:
-    latest = np.zeros(count, [(name, np.float32) for name in ("score", "standing", "firmware")])
+    numbers = [(name, np.float32) for name in ("score", "standing", "firmware")]
+    latest = np.zeros(count, [*numbers, ("stirred_ms", np.int64)])
     for name in ("score", "standing", "firmware"):
         latest[name] = np.nan
     return {"latest": latest}

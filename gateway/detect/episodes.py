@@ -113,6 +113,37 @@ def fold_levels(state: State, score: Floats, onset_ms: Integers, *, now_ms: int)
     return _turns(state, turned, turns)
 
 
+def mute(state: State, row: int) -> None:
+    """Let an open episode not be told before it surfaces."""
+    state["episodes"]["told"][row] = np.inf
+
+
+def muted(state: State, rows: Integers) -> Flags:
+    """(rows,) whether the newest episode of a row is muted and open."""
+    held = state["episodes"][rows]
+    found: Flags = held["open"] & np.isinf(held["told"])
+    return found
+
+
+def is_muted(state: State, row: int) -> bool:
+    """Whether the newest episode of a row is muted."""
+    return bool(np.isinf(state["episodes"]["told"][row]))
+
+
+def surface(state: State, rows: Integers) -> Turns:
+    """Open the muted episodes among `rows` to be told, as of their newest sample that is not calm."""
+    held = state["episodes"]
+    rows = rows[muted(state, rows)]
+    held["since_ms"][rows], held["told"][rows] = held["hot_ms"][rows], held["peak"][rows]
+    return Turns(
+        row=rows,
+        opened=np.ones(rows.size, np.bool_),
+        onset_ms=held["since_ms"][rows],
+        at_ms=held["hot_ms"][rows],
+        peak=held["peak"][rows],
+    )
+
+
 def grown(state: State) -> Turns:
     """Open episodes that have grown so much since they were last told that they are worth telling again."""
     held = state["episodes"]

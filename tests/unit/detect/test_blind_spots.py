@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateway.detect.engine import Engine
+from gateway.detect.engine import Engine, Findings
 from gateway.model import Episode
 from tests.unit.detect.fleet import START_MS, block, fleet
 
@@ -108,9 +108,39 @@ def test_a_cohort_that_shifts_at_once_alarms_nobody() -> None:
 
     found = play_from(engine, given, 15 * DAY)
 
-    assert not [e for e in found if e.metric]
+    assert not found
     assert np.nanmax(engine.column("score.outside_celsius")) < 1.0
+    assert np.nanmax(engine.column("score.device")) < 1.0
     assert np.nanmax(engine.column("cohort.score")) < 1.0
+
+
+def test_a_device_with_a_fault_of_its_own_is_told_at_once_while_its_cohort_shifts() -> None:
+    given = 50.0 + noise(20, 20)
+    given[:, 15 * DAY :] += 30.0
+    given[7, 15 * DAY + 12 :] += 15.0  # six hours into the tide; all the others are as far from their past as ever
+    engine = Engine(fleet(20, ("outside_celsius",)))
+    play(engine, given[:, : 15 * DAY])
+
+    before = play_from(engine, given[:, : 15 * DAY + 12], 15 * DAY)
+    found = play_from(engine, given[:, : 16 * DAY], 15 * DAY + 12)
+
+    assert not before
+    assert {e.device_id for e in found} == {"d7"}
+    level = next(e for e in found if e.detector == "level")
+    assert level.onset_ms >= START_MS + (15 * DAY + 12) * HOUR_MS // 2  # of its own fault, not of the tide
+
+
+def test_what_a_tide_has_muted_is_muted_over_a_restart_and_its_end_is_not_told() -> None:
+    given = 50.0 + noise(20, 20)
+    given[:, 15 * DAY : 16 * DAY] += 30.0
+    engine = Engine(fleet(20, ("outside_celsius",)))
+    play(engine, given[:, : 15 * DAY])
+    play_from(engine, given[:, : 15 * DAY + 12], 15 * DAY)
+    engine = Engine.restore(engine.roster, engine.snapshot())
+
+    closed = [e for f in advances(engine, given[:, : 18 * DAY], 15 * DAY + 12) for e in (*f.opened, *f.closed)]
+
+    assert len(closed) <= 2
 
 
 def test_one_device_that_shifts_while_its_cohort_stays_does_alarm() -> None:
@@ -128,9 +158,13 @@ def test_one_device_that_shifts_while_its_cohort_stays_does_alarm() -> None:
 
 
 def play_from(engine: Engine, given: np.ndarray, first: int) -> list[Episode]:
-    found: list[Episode] = []
+    return [episode for findings in advances(engine, given, first) for episode in findings.opened]
+
+
+def advances(engine: Engine, given: np.ndarray, first: int) -> list[Findings]:
+    found = []
     for k in range(first, given.shape[1], 6):
         start_ms = START_MS + k * HOUR_MS // 2
         part = block(given[:, k : k + 6], start_ms=start_ms, interval_ms=HOUR_MS // 2)
-        found += engine.advance(part, start_ms + 5 * HOUR_MS // 2).opened
+        found.append(engine.advance(part, start_ms + 5 * HOUR_MS // 2))
     return found
