@@ -71,8 +71,11 @@ async def run(folder: Path, *, fresh: bool, size: int, port: int, mqtt_port: int
         show = await asyncio.to_thread(_prepare, gateway, folder, size)
         async with _devices(gateway, show, folder) as ended:
             watched = asyncio.ensure_future(_watch(gateway, show))
-            await asyncio.wait((watched, ended), return_when=asyncio.FIRST_COMPLETED)
-            watched.cancel()
+            try:
+                await asyncio.wait((watched, ended), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                watched.cancel()  # also where we are cancelled ourselves: the panel ends before the last word
+                await asyncio.wait((watched,))
             if ended.done():
                 told = f"the simulated devices stopped with code {ended.result()}; see {folder / 'devices.log'}"
                 raise ConfigError("devices_ended", told)

@@ -62,7 +62,7 @@ class Dispatch:
                 done[code] += 1
                 down |= {channel.name} if code == "channel_down" else set()
         self._show_doubts(now_ms)
-        self.counts.update(done)
+        self.counts.update(+done)
         return +done
 
     def resume(self, channel: str) -> None:

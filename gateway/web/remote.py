@@ -166,5 +166,8 @@ def _text(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, str) and (found := _DURATION.fullmatch(value)):
-        return words.amount(float(found[1]) * SECONDS[found[2]], "setting_s")
+        seconds = float(found[1]) * SECONDS[found[2]]
+        return words.amount(seconds, "setting_s") if seconds <= LONGEST_S else "when asked"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
     return ", ".join(str(one) for one in value) if isinstance(value, list | tuple) else str(value)
