@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from gateway.config import Settings, duration_s
 from gateway.services.jobs import Job
+from gateway.services.schooling import Schooling
 
 if TYPE_CHECKING:
     from gateway.app.gateway import Gateway
@@ -43,10 +44,23 @@ def training(gateway: Gateway, now_ms: int) -> str:
     return gateway.turn.train(wall_ms=now_ms)
 
 
+def habits(gateway: Gateway, _now_ms: int) -> str:
+    """Learn the habits of the devices that wait longest, for as long as one run may take."""
+    held = gateway.settings.detect
+    return gateway.turn.learn_habits(
+        Schooling(
+            every_ms=int(1000 * duration_s(held.habit_every)),
+            past_ms=int(1000 * duration_s(held.habit_past)),
+            budget_s=duration_s(held.habit_budget),
+        )
+    )
+
+
 JOBS: Sequence[Planned] = (
     Planned("retention", lambda _: "1h", retention),  # a roll-up's own step
     Planned("snapshot", lambda settings: settings.detect.snapshot_every, snapshot),
     Planned("training", lambda settings: settings.detect.train_every, training),
+    Planned("habits", lambda _: "10m", habits),  # each run is bounded by `detect.habit_budget`
 )
 
 

@@ -13,17 +13,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.detect import cohort, episodes, facts, firmware, prior, surprise, tide
+from gateway.detect import cohort, episodes, facts, firmware, prior, surprise, suspicion, tide
 from gateway.detect.detector import Detector, Samples, State, grown, pace, pace_init
 from gateway.detect.drift import DRIFT, daily_mean, hours, per_day
 from gateway.detect.explain import device_sentence, sentence
-from gateway.detect.habits import Habits, Verdict
+from gateway.detect.habits import SETTLING, Habits, Verdict
+from gateway.detect.lesson import Challenger
 from gateway.detect.level import LEVEL
 from gateway.detect.logs import COLUMNS, LogState
 from gateway.detect.series import DETECTORS, EVENT_NAMES, EVIDENCE_ONLY
 from gateway.detect.silence import SILENCE, overdue
 from gateway.detect.surprise import DeviceScores
+from gateway.detect.suspicion import Doubts
 from gateway.detect.tail import threshold
+from gateway.detect.unlike import unlike
 from gateway.model import Block, Episode, Flags, Floats, Integers, Roster
 
 SERIES_DETECTORS = DETECTORS
@@ -143,6 +146,31 @@ class Engine:
         """Train the habit of a device from its past; see `Habits.train`. For a job, not for the hot path."""
         return self.habits.train(device, series, rows, suspect)
 
+    def due(self, now_ms: int, *, every_ms: int, young_ms: int) -> Integers:
+        """Numbers of the devices whose habit is to be learned; see `suspicion.due`."""
+        heard_ms = self._tables["device.pace"]["pace"]["last_ms"][: len(self.roster.devices)]
+        return suspicion.due(self._tables["device.past"], heard_ms, now_ms, every_ms=every_ms, young_ms=young_ms)
+
+    def suspect(self, device: int, start_ms: int, end_ms: int, *, suspect: bool = True) -> None:
+        """Put a stretch of a device's past under suspicion, so that no habit learns it; or free it of it."""
+        self._make_room()
+        suspicion.mark(self._tables["device.past"]["past"][device], start_ms, end_ms, suspect=suspect)
+
+    def doubts(self, device: int) -> Doubts:
+        """What is held against the past of a device."""
+        mine = np.flatnonzero(self.roster.series_device == device)
+        past: Any = self._tables["device.past"]["past"][[device]][0]
+        for table in (name for name in self._tables if name.endswith(".episodes") and not name.startswith(HABIT)):
+            held = self._tables[table]["episodes"][mine if table.startswith("series.") else [device]]
+            for since_ms, peak in held[["since_ms", "peak"]][held["open"]].tolist():
+                suspicion.mark_episode(past, since_ms, self.now_ms, peak)
+        return Doubts(int(past["last_h"]), past["bits"])
+
+    def adopt(self, device: int, told: Challenger, newest: Floats, now_ms: int) -> Verdict:
+        """Put what came of a lesson to work; the device is due again when its time has come, whatever came of it."""
+        self._tables["device.past"]["past"]["tried_ms"][device] = now_ms
+        return self.habits.adopt(device, told, newest[-SETTLING:])
+
     def train_cohorts(self) -> None:
         """Take new baselines of all cohorts, with fleet models. For a job, not for the hot path."""
         self._take_baselines(with_model=True)
@@ -168,9 +196,8 @@ class Engine:
             past = {name: held.get(f"{table}/{name}") for name in fresh}
             known = all(a is not None and a.dtype == fresh[name].dtype for name, a in past.items())
             engine._tables[table] = {n: a.copy() for n, a in past.items() if a is not None} if known else fresh
-        engine.habits = Habits.restore(
-            {k.removeprefix("habits/"): v for k, v in held.items() if k.startswith("habits/")}
-        )
+        habits = {k.removeprefix("habits/"): v for k, v in held.items() if k.startswith("habits/")}
+        engine.habits = Habits.restore(habits) if habits else engine.habits
         priors = {k.removeprefix("priors/"): v for k, v in held.items() if k.startswith("priors/")}
         engine._priors = prior.Priors.restore(priors)
         logs = {k.removeprefix("logs/"): v for k, v in held.items() if k.startswith("logs/")}
@@ -184,7 +211,11 @@ class Engine:
             if detector.name not in EVIDENCE_ONLY:
                 inits[f"series.{detector.name}.episodes"] = episodes.init
         inits |= {f"{name}.episodes": episodes.init for name in (HABIT, SURPRISE, DEVICE_SILENCE)}
-        return inits | {"device.pace": pace_init, "device.scores": surprise.init, "device.latest": _device_init}
+        return (
+            inits
+            | {"device.pace": pace_init, "device.scores": surprise.init, "device.latest": _device_init}
+            | {"device.past": suspicion.init}
+        )
 
     def _make_room(self) -> None:
         for axis, needed in (("series", self.roster.series_count), ("device", len(self.roster.devices))):
@@ -207,6 +238,7 @@ class Engine:
         """Rows of devices, their scores, and their episodes into `turns`."""
         roster, devices = self.roster, len(self.roster.devices)
         rows = surprise.rows_of(samples, roster.series_device)
+        suspicion.hear(self._tables["device.past"], rows.device, rows.t_ms)
         moments, _ = pace(self._tables["device.pace"], rows.device, rows.t_ms, np.zeros(rows.device.size), keep=True)
         gathered = surprise.gathered(rows, evidence, np.bincount(roster.series_device, minlength=devices))
         members = self.habits.advance(rows, samples, devices, roster.series_count)
@@ -254,10 +286,19 @@ class Engine:
                     episodes.mute(state, row)
                 elif turned.opened[k] or not episodes.is_muted(state, row):
                     told.append(self._episode(table, turned, k))
+                    self._suspect_episode(table, turned, k)
             if (standing := now.standing_out(table)) is not None:
                 surfaced = episodes.surface(state, standing)
                 told += [self._episode(table, surfaced, k) for k in range(surfaced.row.size)]
         return told
+
+    def _suspect_episode(self, table: str, turned: episodes.Turns, k: int) -> None:
+        """Hold an episode that ended against the past of its device; for what is open, see `doubts`."""
+        if not turned.opened[k] and not table.startswith(HABIT):
+            row = int(turned.row[k])
+            device = int(self.roster.series_device[row]) if table.startswith("series.") else row
+            past = self._tables["device.past"]["past"][device]
+            suspicion.mark_episode(past, int(turned.onset_ms[k]), int(turned.at_ms[k]), float(turned.peak[k]))
 
     def _changed(self) -> tuple[Episode, ...]:
         tables = [table for table in self._tables if table.endswith(".episodes")]
@@ -274,7 +315,7 @@ class Engine:
             device, metric, observed, expected = self._described(row)
         reason = sentence(detector, metric, observed=observed, expected=expected, lasted_s=lasted_s)
         if table.startswith((HABIT, SURPRISE)):
-            reason = device_sentence(detector, [self._described(series)[1:] for series in self._strangest(row)])
+            reason = device_sentence(detector, self._unlike(row) if table.startswith(HABIT) else self._strangest(row))
         return Episode(
             device_id=self.roster.devices[device].device_id,
             metric=metric,
@@ -297,12 +338,20 @@ class Engine:
         device = int(self.roster.series_device[series])
         return device, metric, None if np.isnan(value) else value, None if np.isnan(usual) else usual
 
-    def _strangest(self, device: int) -> list[int]:
-        """Up to two series of a device that surprise most."""
+    def _strangest(self, device: int) -> list[tuple[str, float | None, float | None]]:
+        """Metric, value and usual value of up to two series of a device that surprise most."""
         series = np.flatnonzero(self.roster.series_device == device)
         latest = self._tables["series.latest"]["latest"][series]
         order = np.argsort(-np.maximum(latest["evidence"], latest["score"]), kind="stable")
-        return [int(s) for s in series[order[:2]]]
+        return [self._described(int(s))[1:] for s in series[order[:2]]]
+
+    def _unlike(self, device: int) -> list[tuple[str, float | None, float | None]]:
+        """Metric, value of late and value that the habit expects of the metrics that are most unlike it."""
+        habit, motion = self.habits.champion.get(device), self.habits.motion.get(device)
+        if habit is None or motion is None or np.isnan(motion[0]).any():
+            return self._strangest(device)
+        names = [self.roster.metrics[self.roster.series_metric[s]] for s in habit.series.tolist()]
+        return [(names[column], value, expected) for column, value, expected in unlike(habit.vector, motion)]
 
     def _device_latest(self, name: str) -> Floats:
         found: Floats = self._tables["device.latest"]["latest"][name][: len(self.roster.devices)].astype(float)

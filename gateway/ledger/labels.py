@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sqlalchemy import Engine, select
 
 from gateway.ledger.database import reading
-from gateway.ledger.tables import outcomes
+from gateway.ledger.tables import incidents, outcomes
 
 
-def confirmed_after(engine: Engine, outcome_id: int) -> tuple[tuple[str, int, int], ...]:
-    """(device id, outcome number, t_ms) of faults confirmed since that outcome, in order."""
-    wanted = outcomes.c.outcome_id > outcome_id, outcomes.c.outcome == "confirmed"
-    query = select(outcomes.c.device_id, outcomes.c.outcome_id, outcomes.c.at_ms).where(*wanted)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """What a person found of one incident."""
+
+    number: int  # of the outcome: 1, 2, 3, ... in order
+    device_id: str
+    opened_ms: int  # when the incident was opened
+    at_ms: int  # when the outcome was told
+    outcome: str  # see `model.Outcome`
+
+
+def told_after(engine: Engine, number: int) -> tuple[Label, ...]:
+    """The outcomes told since that one, in order."""
+    held = outcomes.join(incidents, incidents.c.incident_id == outcomes.c.incident_id)
+    columns = outcomes.c.outcome_id, outcomes.c.device_id, incidents.c.opened_ms, outcomes.c.at_ms, outcomes.c.outcome
+    query = select(*columns).select_from(held).where(outcomes.c.outcome_id > number).order_by(outcomes.c.outcome_id)
     with reading(engine) as connection:
-        found = connection.execute(query.order_by(outcomes.c.outcome_id))
-        return tuple((row.device_id, row.outcome_id, row.at_ms) for row in found)
+        return tuple(
+            Label(number=row[0], device_id=row[1], opened_ms=row[2], at_ms=row[3], outcome=row[4])
+            for row in connection.execute(query)
+        )

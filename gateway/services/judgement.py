@@ -14,7 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.detect.engine import SERIES_DETECTORS, Engine, EngineSettings, Findings
-from gateway.model import Alert, Block, Device, DeviceId, Episode, Evidence, Floats, Forecast, LogLines, Roster
+from gateway.model import (
+    Alert,
+    Block,
+    Device,
+    DeviceId,
+    Episode,
+    Evidence,
+    Floats,
+    Forecast,
+    Integers,
+    LogLines,
+    Roster,
+)
 from gateway.prognosis import Forecaster, Outlook
 from gateway.services.facts import STALE_MS, Column, Facts
 from rules import RuleSet, RuleState, Transition, evaluate
@@ -22,6 +34,7 @@ from rules import RuleSet, RuleState, Transition, evaluate
 Arrays = dict[str, NDArray[np.generic]]
 FOREVER_MS = 1 << 52
 CHANGE_DETECTORS = tuple(d for d in SERIES_DETECTORS if d.name not in ("stuck", "silence"))
+CREEPS_MS = 7 * 86_400_000  # a fault may have been there so long before a person saw it
 EPISODES_KEPT = 12  # of a device, newest first: what one ticket can show
 
 
@@ -88,11 +101,33 @@ class Judgement:
         self.state, transitions = evaluate(
             self.rules, self.state, column=self.facts.column, device_type=types, now_ms=now_ms
         )
+        for t in transitions:
+            if t.state != "pending":
+                self.engine.suspect(t.device, t.since_ms, t.at_ms)
         return Verdict(tuple(self._alert(t) for t in transitions if t.state != "pending"), findings)
 
     def tick(self, now_ms: int) -> Verdict:
         """Judge again where nothing came: silence grows, and rules wait for time to pass."""
         return self.advance(_nothing(now_ms), now_ms)
+
+    def told(self, device_id: str, outcome: str, opened_ms: int, at_ms: int) -> None:
+        """Learn what a person found of an incident: a failure to foresee, or ordinary life after all."""
+        device = self.roster.device(device_id)
+        if device is not None and outcome == "confirmed":
+            self.failed(np.array([device.number]), np.array([at_ms]))
+            self.engine.suspect(device.number, opened_ms - CREEPS_MS, at_ms)
+        elif device is not None and outcome in {"false_alarm", "no_fault_found"}:
+            self.engine.suspect(device.number, opened_ms, at_ms, suspect=False)
+
+    def failed(self, device: Integers, t_ms: Integers) -> None:
+        """Learn of failures that have come out: (failures,) device numbers and times."""
+        self.outlook.failed(device, t_ms)
+        for number, at_ms in zip(device.tolist(), t_ms.tolist(), strict=True):
+            self.engine.suspect(number, at_ms - CREEPS_MS, at_ms)
+
+    def alarmed(self) -> set[int]:
+        """Numbers of the devices on which any rule fires."""
+        return {n for rule in self.rules.rules for n in self.state.firing(rule.alert).tolist()}
 
     def evidence(self, device: Device, rule_name: str, *, log_tail: tuple[tuple[int, str, str], ...] = ()) -> Evidence:
         """What a ticket of this device and rule shows."""

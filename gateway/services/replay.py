@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +24,13 @@ from gateway.selfwatch import Watch
 from gateway.services.clock import FleetClock
 from gateway.services.judgement import Judgement
 from gateway.services.recording import Recording
+from gateway.services.schooling import Passed, Schooling
 from gateway.services.turn import Turn
 from rules import RuleSet
 
 TRAIN_EVERY_MS = 182 * 86_400_000  # of event time: half a year
+SCHOOL_EVERY_MS = 86_400_000  # of event time
+SCHOOLING = Schooling()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,18 +126,24 @@ def _play(recording: Recording, rules: RuleSet, engine: Engine, progress: Callab
     turn.clock = EventClock(roster)
     values = lines = start_ms = end_ms = 0
     count, blocks = recording.windows()
-    failures, told, trained_ms = recording.failures(), 0, 0
+    failures, told, trained_ms, taught_ms = recording.failures(), 0, 0, 0
+    passed = None if recording.change_rows else Passed(SCHOOLING.past_ms)  # of changes alone no steady rows are made
     for done, block in enumerate(blocks, start=1):
         start_ms = start_ms or block.received_ms
         end_ms = block.received_ms
         values, lines = values + len(block), lines + len(block.logs)
         due = int(np.searchsorted(failures.t_ms, block.received_ms, side="right"))
-        turn.judgement.outlook.failed(failures.device[told:due], failures.t_ms[told:due])
+        turn.judgement.failed(failures.device[told:due], failures.t_ms[told:due])
         told = due
         turn.advance(block, wall_ms=block.received_ms)
         if end_ms - trained_ms >= TRAIN_EVERY_MS:
             turn.judgement.outlook.train(end_ms)
             trained_ms = end_ms
+        if passed is not None:
+            passed.keep(block)
+            if end_ms - taught_ms >= SCHOOL_EVERY_MS:
+                _teach(turn.judgement, passed)
+                taught_ms = end_ms
         progress(done / count, end_ms)
     rows = caseview.list_tickets(engine)
     rows = tuple(sorted(rows, key=lambda row: (row.ticket.opened_ms, row.ticket.device_id, row.cause)))
@@ -142,3 +152,11 @@ def _play(recording: Recording, rules: RuleSet, engine: Engine, progress: Callab
         start_ms=start_ms, end_ms=end_ms, tickets=tuple(row.ticket for row in rows),
         causes={row.ticket.ticket_id: row.cause for row in rows},
     )  # fmt: skip
+
+
+def _teach(judgement: Judgement, passed: Passed) -> None:
+    """Give all lessons that are due, from what has passed."""
+    waiting = SCHOOLING.due(judgement)
+    if waiting:
+        passed.gather(np.flatnonzero(np.isin(judgement.roster.series_device, waiting)))
+        SCHOOLING.run(judgement, passed, turn=nullcontext(), stopping=lambda: False)

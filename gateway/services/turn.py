@@ -23,7 +23,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
@@ -39,6 +38,7 @@ from gateway.services import snapshot
 from gateway.services.clock import FleetClock
 from gateway.services.judgement import Judgement, Verdict
 from gateway.services.plan import Casework, People, plan_turn, rule_info
+from gateway.services.schooling import Schooling
 
 TRIES = 5  # of a commit that another writer overtook; each plans again from a fresh view
 JUDGED_TWICE = 2  # a window over which the judgement stumbles so often is passed over: one bad block stops nobody
@@ -143,13 +143,11 @@ class Turn:
 
         Outcomes of tickets are the labels. Learning runs on a copy, so that turns go on meanwhile.
         """
-        known = labels.confirmed_after(self.ledger, self.judgement.labels_seen)
+        told = labels.told_after(self.ledger, self.judgement.labels_seen)
         with self._lock:
-            for device_id, number, at_ms in known:
-                device = self.judgement.roster.device(device_id)
-                if device is not None:
-                    self.judgement.outlook.failed(np.array([device.number]), np.array([at_ms]))
-                self.judgement.labels_seen = number
+            for label in told:
+                self.judgement.told(label.device_id, label.outcome, label.opened_ms, label.at_ms)
+                self.judgement.labels_seen = label.number
             self.judgement.engine.train_cohorts()
             lesson = self.judgement.outlook.lesson(wall_ms)
         learned = lesson.learn()
@@ -157,6 +155,12 @@ class Turn:
             self.judgement.outlook.adopt(learned)
         risk = f"risk learned from {learned.model.failures} failures" if learned.model else "no failure risk yet"
         return f"cohorts of {len(self.judgement.roster.devices):,} devices; {risk}"
+
+    def learn_habits(self, schooling: Schooling) -> str:
+        """Learn the habits of devices that are due from what the store holds; what came of it."""
+        if self.store is None or not self.clock.live:
+            return "the past is still being played"
+        return schooling.run(self.judgement, self.store, turn=self._lock, stopping=self._stopping.is_set)
 
     def stop(self) -> None:
         """Let `resume` end at the next block; what it has not reached waits for the next start."""
