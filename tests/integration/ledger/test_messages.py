@@ -9,9 +9,10 @@ from dataclasses import replace
 import pytest
 
 from gateway.channels import ConsoleChannel
+from gateway.cli import panel
 from gateway.errors import ChannelDown, NotFound, OutcomeUnknown, Refused, TryLater, Undeliverable
 from gateway.ledger import audit, casebook, caseview, outbox, people, registry, setting, tables
-from gateway.ledger.database import add_new, writing
+from gateway.ledger.database import add_new, reading, writing
 from gateway.model import DeviceId, Message
 from gateway.services.dispatch import DOUBT_MS, STUCK_MS, Dispatch
 from gateway.services.inbound import Inbound
@@ -70,6 +71,19 @@ def inbound(engine, clock):
 
 def messages(engine):
     return caseview.find_ticket(engine, "1").messages
+
+
+def test_the_demo_s_panel_knows_whose_owner_was_told(engine, fleet, dispatch, inbound):
+    fleet.turn(alert())
+    dispatch.round()
+    with reading(engine) as connection:
+        before = panel.count(connection)
+    inbound.status(message_id=messages(engine)[0].message_id, status="delivered")
+    with reading(engine) as connection:
+        after = panel.count(connection)
+
+    assert ([t.told for t in before.newest], [t.told for t in after.newest]) == ([False], [True])
+    assert (after.incidents, after.tickets, after.messages["delivered"]) == (1, 1, 1)
 
 
 def test_what_is_due_is_sent_once_and_its_callbacks_only_move_it_forward(engine, fleet, dispatch, inbound, channel):
