@@ -116,7 +116,7 @@ class Gateway:
 
     async def _receive(self) -> None:
         """Catch up with the store, then take what comes; a turn that failed ends the run, and this begins anew."""
-        await asyncio.to_thread(self.turn.resume, wall_ms=now_ms())
+        await self.receiver.patiently(lambda: self.turn.resume(wall_ms=now_ms()))
         await self.receiver.run()
 
     async def _ticks(self) -> None:

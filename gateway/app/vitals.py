@@ -23,7 +23,9 @@ WAYS_OUT: Mapping[str, str] = {
     "store_full": "its disk is full; free some, or shorten store.keep_raw",
     "store_away": "it does not answer; start it, or correct store.influx_url",
     "store_busy": "it cannot write now; the log has the reason",
+    "store_refused": "it refuses us; set BEFOREHAND_STORE__INFLUX_TOKEN, or correct store.influx_org",
 }
+OTHERWISE = "the log has the reason"  # the ledger's codes pass by themselves
 STORED = {"windows": "windows", "batches": "batches_stored", "values": "values_stored", "lines": "lines_stored"}
 
 
@@ -71,7 +73,7 @@ class Vitals:
             Part(
                 name="Series store",
                 state="down" if blocked else "ok",
-                detail=f"{self.settings.store.kind}: {WAYS_OUT[blocked]}" if blocked else self.settings.store.kind,
+                detail=f"{self.settings.store.kind}: {WAYS_OUT.get(blocked, OTHERWISE)}" if blocked else self.settings.store.kind,
             ),
             Part(name="Ledger", state="degraded" if self.turn.owes else "ok", detail=self.ledger.dialect.name),
             Part(
@@ -84,7 +86,7 @@ class Vitals:
 
     def _problems(self, now_ms: int) -> Iterator[tuple[str, str]]:
         if blocked := self.receiver.blocked:
-            sentence = f"The series store takes nothing: {WAYS_OUT[blocked]}."
+            sentence = f"The series store takes nothing: {WAYS_OUT.get(blocked, OTHERWISE)}."
             yield blocked, f"{sentence} Nothing is lost: broker and devices keep what comes."
         free = shutil.disk_usage(Path(self.settings.data_dir)).free
         if free < LOW_DISK_BYTES:

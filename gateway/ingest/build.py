@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +17,7 @@ from gateway.model import Device, Flags, Floats, Integers, LogLines, Roster
 _NEVER = np.iinfo(np.int64).min
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """A batch that may come in."""
 
     device: Device
@@ -44,6 +44,10 @@ class Builder:
         self._layouts: dict[tuple[int, tuple[str, ...]], Integers] = {}
         self._newest = np.empty(0, np.int64)  # (series,) newest live time
         self._low, self._high = np.empty(0), np.empty(0)  # (metrics,)
+
+    def forget(self) -> None:
+        """Begin anew with how far each series has come."""
+        self._newest.fill(_NEVER)
 
     def build(self, batches: Sequence[Admitted], *, now_ms: int, dropped: Counter[str]) -> Columns:
         """The samples of all batches; those that cannot be are left out and counted.

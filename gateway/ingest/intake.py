@@ -102,6 +102,10 @@ class Intake:
             self._series_of[device] += 1
         return harvest
 
+    def forget(self) -> None:
+        """Forget how far each series has come: what was taken and not committed comes again, and is not late."""
+        self._builder.forget()
+
     def _sort(self, delivery: Delivery, begun: _Begun, *, now_ms: int) -> None:
         """Put one delivery where it belongs.
 

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, Row, Table, create_engine, event, mak
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
 
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, TryLater
 from gateway.ledger.tables import counters
 
 MAX_DIGITS = 18  # what a BIGINT holds whatever they are
@@ -81,9 +81,14 @@ def forget_log(engine: Engine) -> None:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """A write transaction: committed at the end, rolled back by any exception."""
-    with engine.execution_options(writes=True).connect() as connection, connection.begin():
-        yield connection
+    """A write transaction: committed at the end, rolled back by any exception. Raises TryLater (`ledger_full`)."""
+    try:
+        with engine.execution_options(writes=True).connect() as connection, connection.begin():
+            yield connection
+    except OperationalError as exc:
+        if getattr(exc.orig, "sqlite_errorname", "") == "SQLITE_FULL" or getattr(exc.orig, "sqlstate", "") == "53100":
+            raise TryLater("ledger_full", "the disk of the ledger is full: free some") from exc
+        raise
 
 
 @contextmanager

@@ -15,10 +15,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -29,6 +32,7 @@ from gateway.model import Block, Device, DeviceId, Roster
 from gateway.ports import BatchKey, Delivery, SeriesStore, TelemetrySource
 from gateway.services.deadletters import DeadLetters
 
+T = TypeVar("T")
 LONGEST_RETRY_S = 30.0
 MARK_TICK_S = 0.25
 log = structlog.get_logger(__name__)
@@ -46,7 +50,7 @@ class _Decoded:
 class Pace:
     """How windows close and how often a device is told what is stored; settings section `ingest`."""
 
-    window_deliveries: int = 1_000
+    window_deliveries: int = 2_000
     linger_s: float = 0.5
     marks_every_s: float = 2.0
 
@@ -90,6 +94,7 @@ class Receiver:
         self._on_unknown, self._dead_letters, self._now_ms = on_unknown, dead_letters, now_ms
         self._pace = pace or Pace()
         self._committing: set[BatchKey] = set()
+        self._writing = threading.Lock()  # held by an append, whose thread outlives a run that is cancelled
         self._marks: dict[DeviceId, list[tuple[int, int]]] = {}
         self._marked_s: dict[DeviceId, float] = {}
         self.counts: Counter[str] = Counter()
@@ -98,6 +103,7 @@ class Receiver:
 
     async def run(self) -> None:
         """Receive until cancelled. An error of the store, the ledger or the turn ends it; a restart loses nothing."""
+        await asyncio.to_thread(self._begin_anew)
         decoded: asyncio.Queue[_Decoded] = asyncio.Queue(1)
         blocks: asyncio.Queue[Block] = asyncio.Queue(2)
         async with asyncio.TaskGroup() as group:
@@ -106,7 +112,14 @@ class Receiver:
             group.create_task(self._turn(blocks))
             group.create_task(self._mark())
 
+    def _begin_anew(self) -> None:
+        """Forget what an ended run had under way, for it comes again; its last append may still be at work."""
+        with self._writing:
+            self._committing.clear()
+            self._intake.forget()
+
     async def _decode(self, decoded: asyncio.Queue[_Decoded]) -> None:
+        await self.patiently(lambda: self._store.seen(()))  # a store on a server reads there what it holds
         async for window in self._source.windows(size=self._pace.window_deliveries, linger_s=self._pace.linger_s):
             began_s, now_ms = time.perf_counter(), self._now_ms()
             await self._look_up(window)
@@ -126,7 +139,7 @@ class Receiver:
             await asyncio.to_thread(self._on_unknown, unknown)
 
     async def _commit(self, decoded: asyncio.Queue[_Decoded], blocks: asyncio.Queue[Block]) -> None:
-        number = await asyncio.to_thread(self._store.last_window)
+        number = await self.patiently(self._store.last_window)
         while True:
             item = await decoded.get()
             harvest = item.harvest
@@ -134,7 +147,7 @@ class Receiver:
             if _has_content(harvest):
                 number += 1
                 block = _block(harvest, number, self._now_ms())
-                await self._append(block, harvest)
+                await self.patiently(partial(self._append, block, harvest))
             self._committing.difference_update(harvest.keys)
             await self._tell_messages(harvest)
             if harvest.dead and self._dead_letters is not None:
@@ -146,14 +159,21 @@ class Receiver:
             if block is not None:
                 await blocks.put(block)
 
-    async def _append(self, block: Block, harvest: Harvest) -> None:
-        """Commit, as often as it takes; the first failure of a streak is logged, then the recovery."""
+    def _append(self, block: Block, harvest: Harvest) -> None:
+        with self._writing:
+            if self._roster.series_count > harvest.from_series or len(self._roster.metrics) > harvest.from_metric:
+                self._save_series(harvest.from_series, harvest.from_metric)
+            self._store.append(block, harvest.keys)
+
+    async def patiently(self, call: Callable[[], T]) -> T:
+        """What a call that blocks gives, as often as it takes while the store or the ledger says TryLater.
+
+        The first failure of a streak is logged, then the recovery; `blocked` has the code meanwhile.
+        """
         failures = 0
         while True:
             try:
-                if self._roster.series_count > harvest.from_series or len(self._roster.metrics) > harvest.from_metric:
-                    await asyncio.to_thread(self._save_series, harvest.from_series, harvest.from_metric)
-                await asyncio.to_thread(self._store.append, block, harvest.keys)
+                result = await asyncio.to_thread(call)
             except TryLater as exc:
                 failures += 1
                 self.blocked = exc.code
@@ -166,7 +186,7 @@ class Receiver:
                 self.blocked = ""
                 if failures:
                     log.info("receive.unblocked", failures=failures)
-                return
+                return result
 
     async def _tell_messages(self, harvest: Harvest) -> None:
         if self._on_message is not None:

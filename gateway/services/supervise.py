@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from gateway.errors import TryLater
+
 log = structlog.get_logger(__name__)
 
 FIRST_S, LONGEST_S = 0.5, 30.0  # full jitter between nought and a bound that doubles
@@ -18,10 +20,25 @@ async def guarded(name: str, work: Awaitable[object]) -> bool:
     """Wait for work; whether it ended without an error. Cancellation passes through."""
     try:
         await work
-    except Exception:
-        log.exception("service.failed", service=name)
+    except Exception as exc:
+        if waits := _waits(exc):
+            log.error("service.waits", service=name, code=waits.code, detail=waits.detail)
+        else:
+            log.exception("service.failed", service=name)
         return False
     return True
+
+
+def _waits(exc: BaseException) -> TryLater | None:
+    """The TryLater that an error is, or a group of nothing else: told in a sentence, without a traceback."""
+    match exc:
+        case TryLater():
+            return exc
+        case BaseExceptionGroup():
+            found = [_waits(one) for one in exc.exceptions]
+            return found[0] if all(found) else None
+        case _:
+            return None
 
 
 async def keep(name: str, loop: Callable[[], Awaitable[object]]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
+import pytest
+
 from edge import wire
 from gateway.errors import TryLater
 from gateway.ingest import Dead, Intake
@@ -104,6 +106,41 @@ async def test_a_repeat_in_the_next_window_is_dropped_though_the_first_is_not_co
     assert trace.keys == {BatchKey(0, 1, seq) for seq in range(21)}
     assert receiver.counts["batches"] == 21
     assert receiver.counts["duplicates"] == 19
+
+
+async def test_what_an_ended_run_had_under_way_is_stored_when_it_comes_again_and_is_not_late():
+    trace = Trace([delivery(batch(0))], [delivery(batch(1))])
+    fleet, blocks, ended = roster(), [], asyncio.Event()
+
+    async def turn(block: Block) -> None:
+        blocks.append(block)
+        if not ended.is_set():
+            await asyncio.sleep(0.05)  # until the second window is decoded
+            ended.set()
+            raise RuntimeError("the turn failed")
+
+    def append(block: Block, keys: Sequence[BatchKey]) -> None:
+        if block.window == 8 and not ended.is_set():
+            raise TryLater("store_full", after_s=60.0)
+        Trace.append(trace, block, keys)
+
+    trace.append = append
+    receiver = Receiver(
+        source=trace, store=trace, roster=fleet, intake=Intake(fleet), now_ms=lambda: NOW_MS,
+        save_series=lambda _, __: None, on_block=turn, pace=Pace(linger_s=0.01, marks_every_s=0.0),
+    )  # fmt: skip
+    with pytest.raises(ExceptionGroup):
+        await receiver.run()
+    trace.last_window = lambda: 7
+    task = asyncio.create_task(receiver.run())
+    async with asyncio.timeout(10):
+        while len(blocks) < 2:
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert trace.keys == {BatchKey(0, 1, 0), BatchKey(0, 1, 1)}
+    assert [block.late.any() for block in blocks] == [False, False]
 
 
 async def test_refused_deliveries_are_acknowledged_counted_and_kept(tmp_path):

@@ -3,8 +3,10 @@
 import asyncio
 
 import pytest
+import structlog
 
 from gateway import ledger
+from gateway.errors import TryLater
 from gateway.ledger import workspace
 from gateway.ledger.database import reading
 from gateway.services import jobs, supervise
@@ -22,6 +24,24 @@ async def test_a_loop_that_fails_runs_again_until_it_returns(monkeypatch):
     await supervise.keep("loop", loop)
 
     assert len(tries) == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (TryLater("ledger_full"), "service.waits"),
+        (ExceptionGroup("tasks", [ExceptionGroup("", [TryLater("ledger_full")])]), "service.waits"),
+        (ExceptionGroup("tasks", [TryLater("ledger_full"), RuntimeError()]), "service.failed"),
+    ],
+)
+async def test_what_only_waits_is_told_without_a_traceback(error: Exception, told: str):
+    async def work() -> None:
+        raise error
+
+    with structlog.testing.capture_logs() as lines:
+        assert not await supervise.guarded("loop", work())
+
+    assert [(line["event"], "exc_info" in line) for line in lines] == [(told, told == "service.failed")]
 
 
 async def test_cancellation_is_not_swallowed():
