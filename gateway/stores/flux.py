@@ -1,17 +1,21 @@
 """The Flux queries of the InfluxDB store, as text; InfluxData's own parser and type checker accept each of them.
 
-Samples are points of measurement `samples` (tags device, metric, series; fields value, window, late), log lines of
-`logs` (tag device; fields text, source, severity, window), committed windows of `windows` (fields number, low_ms,
-high_ms, received_ms), batch keys of `batches` (tag device; field key as `<boot>/<seq>`).
+    samples   tags device, metric, series       value, window, late
+    logs      tag device (its number)           text, source, severity, window
+    events                                      kind, json, window                     births and presence
+    windows                                     number, low_ms, high_ms, received_ms   what was committed
+    batches   tag device (its number)           key, `<boot>/<seq>`
+    ranges    tag device (its number; - is all) ranges                                 all keys up to some time
+
+Whatever has no bounds of its own is asked for over all times, the future too: this server's clock may be behind ours.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.ports import BatchKey
-
-FOREVER = "1970-01-01T00:00:00Z"
+ALL_TIMES = "start: 1970-01-01T00:00:00Z, stop: 2200-01-01T00:00:00Z"
+LAST_MS = 7_258_118_400_000  # 2200-01-01
 
 
 def text(value: str) -> str:
@@ -20,55 +24,72 @@ def text(value: str) -> str:
 
 
 def _from(bucket: str, start_ms: int, end_ms: int) -> str:
+    start_ms, end_ms = max(0, min(start_ms, LAST_MS - 1)), min(end_ms, LAST_MS)
     return (
         f"from(bucket: {text(bucket)})\n"
         f"  |> range(start: time(v: {start_ms * 1_000_000}), stop: time(v: {end_ms * 1_000_000}))\n"
     )
 
 
-def value_range(bucket: str, series: int, start_ms: int, end_ms: int) -> str:
-    """Values of one series by time."""
+def _all(bucket: str, measurement: str) -> str:
+    return (
+        f"from(bucket: {text(bucket)})\n  |> range({ALL_TIMES})\n"
+        f'  |> filter(fn: (r) => r._measurement == "{measurement}")\n'
+    )
+
+
+def _series(bucket: str, series: int, start_ms: int, end_ms: int, field: str) -> str:
     return (
         _from(bucket, start_ms, end_ms)
-        + f'  |> filter(fn: (r) => r._measurement == "samples" and r.series == "{series}" and r._field == "value")\n'
-        + '  |> keep(columns: ["_time", "_value"])\n'
-        + '  |> sort(columns: ["_time"])'
+        + f'  |> filter(fn: (r) => r._measurement == "samples" and r.series == "{series}" and r._field == "{field}")\n'
     )
 
 
-def thinned_range(bucket: str, series: int, start_ms: int, end_ms: int, *, buckets: int) -> str:
-    """The least and the greatest value in each of `buckets` equal parts, with their own times."""
-    every_ms = max(1, (end_ms - start_ms) // buckets)
-    return (
-        "data = "
-        + _from(bucket, start_ms, end_ms)
-        + f'  |> filter(fn: (r) => r._measurement == "samples" and r.series == "{series}" and r._field == "value")\n'
-        + '  |> keep(columns: ["_time", "_value"])\n'
-        + f"  |> window(every: {every_ms}ms)\n"
-        + "union(tables: [data |> min(), data |> max()])\n"
-        + "  |> group()\n"
-        + '  |> keep(columns: ["_time", "_value"])\n'
-        + '  |> sort(columns: ["_time"])'
-    )
+PIVOT = '  |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")\n'
+BY_TIME = '  |> keep(columns: ["_time", "_value"])\n  |> sort(columns: ["_time"])'
 
 
-def last_values(bucket: str, series: Sequence[int], now_ms: int) -> str:
+def value_range(bucket: str, series: int, start_ms: int, end_ms: int, *, field: str = "value") -> str:
+    """Values of one series by time."""
+    return _series(bucket, series, start_ms, end_ms, field) + BY_TIME
+
+
+def thinned_range(
+    bucket: str,
+    series: int,
+    start_ms: int,
+    end_ms: int,
+    *,
+    buckets: int,
+    fields: tuple[str, str] = ("value", "value"),
+) -> str:
+    """The least of the first field and the greatest of the second in each of `buckets` parts, with their own times."""
+    window = f"  |> window(every: {max(1, (end_ms - start_ms) // buckets)}ms)\n"
+    least, most = (_series(bucket, series, start_ms, end_ms, field) + window for field in fields)
+    return f"least = {least}  |> min()\nmost = {most}  |> max()\nunion(tables: [least, most])\n  |> group()\n{BY_TIME}"
+
+
+def last_values(bucket: str, series: Sequence[int]) -> str:
     """The newest value of each series."""
     wanted = " or ".join(f'r.series == "{number}"' for number in series)
     return (
-        _from(bucket, 0, now_ms)
-        + f'  |> filter(fn: (r) => r._measurement == "samples" and r._field == "value" and ({wanted}))\n'
+        _all(bucket, "samples")
+        + f'  |> filter(fn: (r) => r._field == "value" and ({wanted}))\n'
         + "  |> last()\n"
         + '  |> keep(columns: ["_time", "_value", "series"])'
     )
 
 
-def seen_keys(bucket: str, keys: Sequence[BatchKey]) -> str:
-    """Which batch keys are stored."""
-    wanted = " or ".join(f'(r.device == "{key.device}" and r._value == "{key.boot}/{key.seq}")' for key in keys)
+def newest_ranges(bucket: str) -> str:
+    """The ranges of keys of each device, as they were written last."""
+    return _all(bucket, "ranges") + '  |> last()\n  |> keep(columns: ["_time", "_value", "device"])'
+
+
+def keys_after(bucket: str, start_ms: int) -> str:
+    """Batch keys committed since."""
     return (
-        f"from(bucket: {text(bucket)})\n  |> range(start: {FOREVER})\n"
-        + f'  |> filter(fn: (r) => r._measurement == "batches" and r._field == "key" and ({wanted}))\n'
+        _from(bucket, start_ms, LAST_MS)
+        + '  |> filter(fn: (r) => r._measurement == "batches" and r._field == "key")\n'
         + '  |> keep(columns: ["_value", "device"])'
     )
 
@@ -76,9 +97,8 @@ def seen_keys(bucket: str, keys: Sequence[BatchKey]) -> str:
 def windows_after(bucket: str, window: int) -> str:
     """Committed windows with a higher number, in order."""
     return (
-        f"from(bucket: {text(bucket)})\n  |> range(start: {FOREVER})\n"
-        + '  |> filter(fn: (r) => r._measurement == "windows")\n'
-        + '  |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")\n'
+        _all(bucket, "windows")
+        + PIVOT
         + f"  |> filter(fn: (r) => r.number > {window})\n"
         + "  |> group()\n"
         + '  |> sort(columns: ["number"])'
@@ -87,11 +107,7 @@ def windows_after(bucket: str, window: int) -> str:
 
 def last_window(bucket: str) -> str:
     """The highest window number."""
-    return (
-        f"from(bucket: {text(bucket)})\n  |> range(start: {FOREVER})\n"
-        + '  |> filter(fn: (r) => r._measurement == "windows" and r._field == "number")\n'
-        + "  |> group()\n  |> max()"
-    )
+    return _all(bucket, "windows") + '  |> filter(fn: (r) => r._field == "number")\n  |> group()\n  |> max()'
 
 
 def samples_of_window(bucket: str, window: int, low_ms: int, high_ms: int) -> str:
@@ -99,7 +115,7 @@ def samples_of_window(bucket: str, window: int, low_ms: int, high_ms: int) -> st
     return (
         _from(bucket, low_ms, high_ms + 1)
         + '  |> filter(fn: (r) => r._measurement == "samples")\n'
-        + '  |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")\n'
+        + PIVOT
         + f"  |> filter(fn: (r) => r.window == {window})\n"
         + '  |> keep(columns: ["_time", "value", "late", "series"])\n'
         + "  |> group()"
@@ -111,10 +127,21 @@ def logs_of_window(bucket: str, window: int, low_ms: int, high_ms: int) -> str:
     return (
         _from(bucket, low_ms, high_ms + 1)
         + '  |> filter(fn: (r) => r._measurement == "logs")\n'
-        + '  |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")\n'
+        + PIVOT
+        + f"  |> filter(fn: (r) => r.window == {window})\n"
+        + "  |> group()"
+    )
+
+
+def events_of_window(bucket: str, window: int, received_ms: int) -> str:
+    """Births and presence that one window committed, in their order."""
+    return (
+        _from(bucket, received_ms, received_ms + 1_000)
+        + '  |> filter(fn: (r) => r._measurement == "events")\n'
+        + PIVOT
         + f"  |> filter(fn: (r) => r.window == {window})\n"
         + "  |> group()\n"
-        + '  |> sort(columns: ["device", "_time"])'
+        + '  |> sort(columns: ["_time"])'
     )
 
 
@@ -123,7 +150,7 @@ def log_tail(bucket: str, device: int, start_ms: int, end_ms: int, *, limit: int
     return (
         _from(bucket, start_ms, end_ms)
         + f'  |> filter(fn: (r) => r._measurement == "logs" and r.device == "{device}")\n'
-        + '  |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")\n'
+        + PIVOT
         + "  |> group()\n"
         + '  |> sort(columns: ["_time"], desc: true)\n'
         + f"  |> limit(n: {limit})"
@@ -131,15 +158,16 @@ def log_tail(bucket: str, device: int, start_ms: int, end_ms: int, *, limit: int
 
 
 def roll_up(bucket: str, hourly: str, start_ms: int, end_ms: int) -> str:
-    """Hourly least, mean and greatest values into the roll-up bucket."""
+    """Hourly least, mean and greatest values into the roll-up bucket; nothing is sent back."""
     parts = [
-        f'data\n  |> aggregateWindow(every: 1h, fn: {name}, createEmpty: false, timeSrc: "_start")\n'
-        f'  |> set(key: "_field", value: "{name}")\n  |> to(bucket: {text(hourly)})'
+        f'{name}s = data\n  |> aggregateWindow(every: 1h, fn: {name}, createEmpty: false, timeSrc: "_start")\n'
+        f'  |> set(key: "_field", value: "{name}")\n'
         for name in ("min", "mean", "max")
     ]
     return (
         "data = "
         + _from(bucket, start_ms, end_ms)
         + '  |> filter(fn: (r) => r._measurement == "samples" and r._field == "value")\n'
-        + "\n".join(parts)
+        + "".join(parts)
+        + f"union(tables: [mins, means, maxs])\n  |> to(bucket: {text(hourly)})\n  |> filter(fn: (r) => false)"
     )

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,30 +17,48 @@ import numpy as np
 import pytest
 
 from gateway.errors import ConfigError
-from gateway.model import Birth, Block, DeviceId, LogLines, Presence
+from gateway.model import Birth, Block, Device, DeviceId, LogLines, Presence, Roster
 from gateway.ports import BatchKey, SeriesStore
 from gateway.stores.duckdb import DuckDbStore
+from gateway.stores.influx import InfluxStore
 from gateway.stores.retention import DAY_MS, HOUR_MS, Keep
 
 NOW_MS = 1_800_000_000_000
 Open = Callable[[], SeriesStore]
 
 
-@pytest.fixture(params=["duckdb", "duckdb_runs"])
+EXTERNAL = pytest.param("influx", marks=pytest.mark.external)
+
+
+@pytest.fixture(params=["duckdb", "duckdb_runs", EXTERNAL])
 def open_store(request: pytest.FixtureRequest, tmp_path: Path):
     """Opens the store under test, again and again on the same data; `duckdb_runs` makes runs of everything at once."""
     opened: list[SeriesStore] = []
     rows = 1 if request.param == "duckdb_runs" else 4_000_000
+    made = influx(f"contract_{os.getpid()}_{time.time_ns()}") if request.param == "influx" else None
 
     def open_it() -> SeriesStore:
         for store in opened:
             store.close()
-        opened[:] = [DuckDbStore(tmp_path / "series.duckdb", memory="256MB", threads=1, hot_rows=rows)]
-        return opened[0]
+        store = made() if made else DuckDbStore(tmp_path / "series.duckdb", memory="256MB", threads=1, hot_rows=rows)
+        opened[:] = [store]
+        return store
 
     yield open_it
     for store in opened:
         store.close()
+
+
+def influx(bucket: str) -> Open:
+    """How to open a store on a real InfluxDB 2, or a skip."""
+    if not (url := os.environ.get("BEFOREHAND_TEST_INFLUX_URL")):
+        pytest.skip("BEFOREHAND_TEST_INFLUX_URL is not set (_TOKEN and _ORG belong to it)")
+    token, org = os.environ["BEFOREHAND_TEST_INFLUX_TOKEN"], os.environ["BEFOREHAND_TEST_INFLUX_ORG"]
+    roster = Roster()
+    for number in range(4):
+        roster.put_device(Device(device_id=DeviceId(f"d{number}"), number=number, type="router"))
+        roster.series(number, roster.metric("heap_free_bytes"))
+    return lambda: InfluxStore(roster, url=url, token=token, org=org, bucket=bucket, keep_raw_s=0, keep_rollup_s=0)
 
 
 def block(window: int, rows: list[tuple[int, int, float]], *, logs: LogLines | None = None, **more) -> Block:
@@ -114,10 +133,10 @@ def test_keys_are_remembered_also_after_retention_folded_them(open_store: Open):
 def test_blocks_since_a_watermark_come_back_as_they_were_committed(open_store: Open):
     store = open_store()
     birth = Birth(device_id=DeviceId("a"), boot=2, t_ms=5, firmware="2.1", metrics=(("x", "count"),))
-    logs = lines((0, 5, 3, "boom"), (1, 2, 1, "Grüße, 你好"))
+    logs = lines((0, 5, 3, "boom"), (1, 2, 1, 'Grüße,\n"你好" \\n'))
     blocks = [
         block(1, [(0, NOW_MS, 1.0)]),
-        block(2, [(1, 5, 2.0), (0, 7, 3.0), (1, 5, 4.0)], logs=logs, births=(birth,)),
+        block(2, [(1, 5, 2.0), (0, 7, 3.0), (1, 6, 4.0)], logs=logs, births=(birth,)),
         block(3, [], presence=(Presence(device_id=DeviceId("a"), t_ms=9, online=False),)),
     ]
     for one in blocks:
@@ -180,7 +199,27 @@ def test_a_reader_misses_nothing_and_sees_nothing_twice_while_a_writer_appends(o
     assert store.range(0, 0, NOW_MS)[0].tolist() == list(range(1, 30))
 
 
+def test_many_keys_are_remembered_after_retention_and_what_came_since(open_store: Open):
+    store = open_store()
+    store.append(block(1, []), [BatchKey(2, 1, seq) for seq in range(300)])
+    store.retain(NOW_MS)
+    store.append(block(2, []), [BatchKey(2, 1, 300), BatchKey(2, 2, 0)])
+
+    for reader in opened_twice(store, open_store):
+        assert len(reader.seen([BatchKey(2, 1, seq) for seq in range(400)])) == 301
+        assert reader.seen([BatchKey(2, 2, 0), BatchKey(2, 2, 1), BatchKey(0, 1, 7)]) == {BatchKey(2, 2, 0)}
+
+
 # What follows is DuckDB's own.
+
+
+def test_samples_of_one_series_and_time_are_all_kept(tmp_path: Path):
+    store = DuckDbStore(tmp_path / "s.duckdb")
+    twice = block(1, [(1, 5, 2.0), (1, 5, 4.0)])
+    store.append(twice, [])
+
+    assert same(next(store.since(0)), twice)
+    store.close()
 
 
 def test_raw_samples_become_hourly_roll_ups_and_then_go(tmp_path: Path):

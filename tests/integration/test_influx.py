@@ -6,7 +6,6 @@ With BEFOREHAND_TEST_INFLUX_URL, _TOKEN and _ORG set, everything runs against a 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import tarfile
@@ -19,24 +18,27 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
-from gateway.errors import TryLater
 from gateway.model import Block, Device, DeviceId, LogLines, Roster
 from gateway.ports import BatchKey
 from gateway.stores import flux
 from gateway.stores.influx import InfluxStore
+from gateway.stores.keyset import KeySet
 from tests.conftest import free_port
 
 PARSER = "@influxdata/flux-lsp-browser@0.8.40"
 NOW_MS = time.time_ns() // 1_000_000 // 1000 * 1000
 QUERIES = {
     "value_range": flux.value_range("b", 3, 0, 1000),
-    "thinned_range": flux.thinned_range("b", 3, 0, 100_000, buckets=50),
-    "last_values": flux.last_values("b", [1, 2], 1000),
-    "seen_keys": flux.seen_keys('odd "name" \\ ${x}', [BatchKey(1, 2, 3), BatchKey(4, 5, 6)]),
+    "rolled_range": flux.value_range("b_hourly", 3, 0, 1 << 50, field="mean"),
+    "thinned_range": flux.thinned_range("b", 3, 0, 100_000, buckets=50, fields=("min", "max")),
+    "last_values": flux.last_values("b", [1, 2]),
+    "newest_ranges": flux.newest_ranges('odd "name" \\ ${x}'),
+    "keys_after": flux.keys_after("b", -5),
     "windows_after": flux.windows_after("b", 4),
     "last_window": flux.last_window("b"),
     "samples_of_window": flux.samples_of_window("b", 4, 0, 10),
     "logs_of_window": flux.logs_of_window("b", 4, 0, 10),
+    "events_of_window": flux.events_of_window("b", 4, 10),
     "log_tail": flux.log_tail("b", 4, 0, 10, limit=20),
     "roll_up": flux.roll_up("b", "b_hourly", 0, 10),
 }
@@ -82,8 +84,12 @@ def victoria(tmp_path_factory):
 
 
 def store_at(url: str, roster: Roster, **changes: object) -> InfluxStore:
-    given = {"token": "t", "org": "o", "bucket": "b", "create_buckets": False} | changes
-    return InfluxStore(roster, url=url, **given)
+    """A store on a server that takes writes and knows neither buckets nor Flux."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(InfluxStore, "_make_buckets", lambda store: setattr(store, "_made", True))
+        store = InfluxStore(roster, url=url, **({"token": "t", "org": "o", "bucket": "b"} | changes))
+    store._keys = KeySet()
+    return store
 
 
 def block(*, window: int = 1, t_ms: int = NOW_MS) -> Block:
@@ -123,7 +129,7 @@ def test_samples_arrive_with_their_tags_times_and_values(victoria, roster):
     store.append(block(), [BatchKey(0, 1, 0)])
     store.append(block(), [BatchKey(0, 1, 0)])  # the same window again writes the same points over themselves
 
-    rows = exported(victoria, 'samples_value{device!~"old.*"}')
+    rows = exported(victoria, 'samples_value{device!~"old.*|many"}')
     store.close()
     assert [(r["metric"]["device"], r["metric"]["metric"]) for r in rows] == [
         ("lock 1", "heap_free_bytes"),
@@ -148,13 +154,24 @@ def test_samples_beyond_retention_are_left_out_and_the_rest_is_written(victoria)
     assert sorted(value for row in rows for value in row["values"]) == [5.0, 6.0]
 
 
-def test_a_server_that_is_away_is_told_as_try_later(roster):
-    store = store_at(f"http://127.0.0.1:{free_port()}", roster)
+@pytest.mark.external
+def test_a_window_of_many_lines_goes_in_several_writes(victoria, monkeypatch):
+    monkeypatch.setattr("gateway.stores.influx.LINES_A_WRITE", 100)
+    store = store_at(victoria, fleet("many"))
+    t_ms = NOW_MS - 1000 * np.arange(250)[::-1]
+    zeros = np.zeros(250, np.int64)
+    many = Block(window=3, received_ms=NOW_MS, series=zeros, t_ms=t_ms, value=np.arange(250.0), late=zeros.astype(bool))
+    store.append(many, [BatchKey(0, 1, n) for n in range(250)])
 
-    with pytest.raises(TryLater) as caught:
-        store.append(block(), [])
+    def whole() -> bool:
+        rows = exported(victoria, 'samples_value{device="many"}')
+        return sorted(value for row in rows for value in row["values"]) == list(range(250))
+
+    deadline = time.monotonic() + 20
+    while not whole():
+        assert time.monotonic() < deadline
+    assert store.seen([BatchKey(0, 1, 249), BatchKey(0, 1, 250)]) == {BatchKey(0, 1, 249)}
     store.close()
-    assert caught.value.code == "store_away"
 
 
 @pytest.fixture(scope="module")
@@ -184,26 +201,3 @@ def test_influxdatas_own_parser_and_type_checker_accept_every_query(flux_parser)
 
     said = json.loads(run.stdout)
     assert dict(zip([*QUERIES, "wrong"], said, strict=True)) == dict.fromkeys(QUERIES, True) | {"wrong": False}
-
-
-@pytest.mark.external
-def test_everything_on_a_real_influxdb(roster):
-    if not (url := os.environ.get("BEFOREHAND_TEST_INFLUX_URL")):
-        pytest.skip("BEFOREHAND_TEST_INFLUX_URL is not set")
-    store = InfluxStore(
-        roster, url=url, token=os.environ["BEFOREHAND_TEST_INFLUX_TOKEN"], org=os.environ["BEFOREHAND_TEST_INFLUX_ORG"],
-        bucket=f"beforehand_test_{NOW_MS}",
-    )  # fmt: skip
-    key = BatchKey(0, 1, 0)
-    store.append(block(), [key])
-
-    assert store.seen([key, BatchKey(0, 1, 1)]) == {key}
-    assert store.last_window() == 1
-    (again,) = store.since(0)
-    np.testing.assert_array_equal(again.value, block().value)
-    np.testing.assert_array_equal(again.late, block().late)
-    assert sorted(again.logs.text) == sorted(block().logs.text)
-    assert store.range(0, NOW_MS, NOW_MS + 2000)[1].tolist() == [1.5, -2e-7]
-    assert store.last([0, 1])[1].tolist() == [-2e-7, 3e15]
-    assert len(store.logs(0, NOW_MS, NOW_MS + 1)) == 2
-    store.close()
