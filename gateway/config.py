@@ -65,7 +65,7 @@ class BrokerSettings(_Section):
 class IngestSettings(_Section):
     """How deliveries become committed windows."""
 
-    window_deliveries: int = Field(1_000, ge=1, le=30_000, description="Deliveries that close a window.")
+    window_deliveries: int = Field(2_000, ge=1, le=30_000, description="Deliveries that close a window.")
     linger: str = Field("0.5s", description="Longest wait before a window closes, as a duration.")
     inflight: int = Field(8_000, ge=10, le=60_000, description="Deliveries unacknowledged at once.")
     max_future: str = Field("10m", description="Furthest a sample may lie in the future, after clock correction.")

@@ -6,14 +6,12 @@ The meaning of each port is its contract test in `tests/contract/`, which every 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gateway.model import Block, DeviceId, Floats, Integers, Message, Ticket
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """One MQTT message as the broker handed it over; `token` is the source's own, for `ack`."""
 
     topic: str
@@ -22,8 +20,7 @@ class Delivery:
     at_ms: int = 0  # when the broker took it, Unix ms; 0 where the broker does not say
 
 
-@dataclass(frozen=True, slots=True)
-class BatchKey:
+class BatchKey(NamedTuple):
     """Names a batch for ever: (device, boot, seq)."""
 
     device: int  # device number

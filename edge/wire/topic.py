@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from edge.wire.form import WireError
 
@@ -10,10 +11,13 @@ PREFIX = "bf/1"
 UP = ("batch", "birth", "death", "reported", "reply")  # device to gateway
 DOWN = ("stored", "desired", "command")  # gateway to device
 
+MANY = 1 << 16  # topics remembered, so that a gateway looks at each but once
+
 DEVICE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """No dot, star or blank: the id is one token of an MQTT topic and of a NATS subject alike."""
 
 
+@lru_cache(MANY)
 def topic(device_id: str, kind: str) -> str:
     """The topic of one device and kind.
 
@@ -25,6 +29,7 @@ def topic(device_id: str, kind: str) -> str:
     return f"{PREFIX}/{device_id}/{kind}"
 
 
+@lru_cache(MANY)
 def parse_topic(text: str) -> tuple[str, str]:
     """(device id, kind) of one of our topics.
 

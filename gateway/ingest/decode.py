@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Annotated, Literal, NotRequired
+from typing import Annotated, Literal, NamedTuple, NotRequired
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic asks for it below Python 3.12
@@ -45,14 +44,13 @@ class _Document(TypedDict):
     a: NotRequired[_Flag]
 
 
-_DOCUMENT = TypeAdapter(_Document)
+_DOCUMENT = TypeAdapter(_Document).validator  # without the adapter's own checks at each call
 _BOOT, _SEQ = re.compile(rb'"boot":([1-9]\d{0,14})\b'), re.compile(rb'"seq":(\d{1,15})\b')
 _known_names: set[str] = set()  # names that passed NAME, to spare the expression; bounded below
 _MOST_NAMES = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(NamedTuple):
     """One batch as it was sent: the times are still steps, the columns still lists."""
 
     boot: int

@@ -22,9 +22,9 @@ import json
 import re
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import lru_cache
 
-import nats
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -37,10 +37,11 @@ from nats.js.errors import NotFoundError
 
 from gateway.ingest.subject import subject_of, topic_of
 from gateway.ports import Delivery
-from gateway.sources.mqtt import TOPICS, Publisher
+from gateway.sources.mqtt import TOPICS, WINDOW_BYTES, Publisher, cut
 
 STREAM = "$MQTT_msgs"
 _HEAD = "$MQTT.msgs."
+MANY = 1 << 16  # subjects remembered
 ASK_S = 20.0  # a request for messages lives this long in the broker
 ASK_BYTES = 32 << 20  # of one request: bounds memory whatever the payloads are
 RETRY_S = 0.5
@@ -80,7 +81,8 @@ class JetStreamSource:
             name=f"{name}-publisher",
             tls=_own() if mqtt_tls else None,
         )
-        self._client: Client | None = None
+        self._topic = lru_cache(MANY)(self._topic_of)
+        self._client: _Client | None = None
         self._inbox: Subscription | None = None
         self._durables = (name, f"{name}-b")  # in turn
         self._durable = ""  # the consumer of this link; "" while there is none
@@ -103,14 +105,13 @@ class JetStreamSource:
             await self._ready()
             await self._gather(1, asyncio.get_running_loop().time() + ASK_S)
             await self._gather(size, asyncio.get_running_loop().time() + linger_s)
-            window = [self._held.popleft() for _ in range(min(size, len(self._held)))]
-            self._held_bytes -= sum(len(delivery.payload) for delivery in window)
-            if window:
+            if window := cut(self._held, size):
+                self._held_bytes -= sum(len(delivery.payload) for delivery in window)
                 yield window
 
     async def _gather(self, count: int, deadline: float) -> None:
-        """Wait until so many deliveries are held, or as many bytes as one request brings, or the link is gone."""
-        while len(self._held) < count and self._held_bytes < ASK_BYTES and self._durable:
+        """Wait until so many deliveries are held, or as many bytes as make a window, or the link is gone."""
+        while len(self._held) < count and self._held_bytes < WINDOW_BYTES and self._durable:
             await self._ask()
             self._arrived.clear()
             try:
@@ -151,9 +152,8 @@ class JetStreamSource:
                     self._client = await self._connect()
                 if self._inbox is not None:
                     await self._inbox.unsubscribe()
-                self._inbox = await self._client.subscribe(
-                    self._client.new_inbox(), cb=self._take, pending_msgs_limit=-1, pending_bytes_limit=-1
-                )
+                self._inbox = await self._client.subscribe(self._client.new_inbox(), cb=self._status)
+                self._client.short = self._inbox._id
                 durable = await self._consumer(self._client)
                 self._held.clear()  # delivered over the old link: the broker delivers them again
                 self._held_bytes = self._asked = 0
@@ -162,15 +162,17 @@ class JetStreamSource:
                 log.debug("source.away", error=repr(exc))
                 await asyncio.sleep(RETRY_S)
 
-    async def _connect(self) -> Client:
+    async def _connect(self) -> _Client:
         async def again() -> None:
             self._durable = ""
             self._arrived.set()
 
-        return await nats.connect(
+        client = _Client(self._take)
+        await client.connect(
             self._url, user=self._user, password=self._password, name=self._name, max_reconnect_attempts=-1,
             reconnect_time_wait=0.2, reconnected_cb=again, error_cb=_quiet, pending_size=64 << 20,
         )  # fmt: skip
+        return client
 
     async def _consumer(self, client: Client) -> str:
         """Make the consumer of this link, and remove those before it; a first MQTT link makes the stream."""
@@ -211,21 +213,45 @@ class JetStreamSource:
             )
             self._asked, self._asked_at = self._asked + want, now
 
-    async def _take(self, message: Msg) -> None:
-        if not message.reply:  # a status: the request has ended
-            self._asked = 0
-            if (message.headers or {}).get("Status") == "409" and "Deleted" in str(message.headers):
-                self._durable = ""
-            self._arrived.set()
-            return
-        self._asked = max(0, self._asked - 1)
-        at_ms = int(message.reply.rsplit(".", 2)[1]) // 1_000_000
-        topic = topic_of(message.subject[len(_HEAD) :])
-        if not self._wanted.fullmatch(topic):
-            return  # our own to a device; the next acknowledgement covers it
-        self._held.append(Delivery(topic, message.data, message.reply, at_ms))
-        self._held_bytes += len(message.data)
+    async def _status(self, message: Msg) -> None:
+        """A request has ended."""
+        self._asked = 0
+        if (message.headers or {}).get("Status") == "409" and "Deleted" in str(message.headers):
+            self._durable = ""
         self._arrived.set()
+
+    def _take(self, subject: bytes, reply: bytes, payload: bytes) -> None:
+        self._asked = max(0, self._asked - 1)
+        if not (topic := self._topic(subject)):
+            return  # our own to a device; the next acknowledgement covers it
+        token = reply.decode()
+        self._held.append(Delivery(topic, payload, token, int(token.rsplit(".", 2)[1]) // 1_000_000))
+        self._held_bytes += len(payload)
+        self._arrived.set()
+
+    def _topic_of(self, subject: bytes) -> str:
+        """The topic of what is for us, else ""."""
+        topic = topic_of(subject[len(_HEAD) :].decode())
+        return topic if self._wanted.fullmatch(topic) else ""
+
+
+class _Client(Client):
+    """A NATS client with a short way for the messages of one subscription.
+
+    No queue between, no switch of tasks, and their headers, which hold nothing for us, are not parsed: that was more
+    than half of what reading a message cost (measured: 12.5 us of processor time, 5.5 by this way).
+    """
+
+    def __init__(self, take: Callable[[bytes, bytes, bytes], None]) -> None:
+        super().__init__()
+        self._short_way = take
+        self.short = -1  # number of the subscription
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        if sid == self.short and reply:  # without a reply it is a status
+            self._short_way(bytes(subject), bytes(reply), data)
+        else:
+            await super()._process_msg(sid, subject, reply, data, headers)
 
 
 def _own() -> ssl.SSLContext:

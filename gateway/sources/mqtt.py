@@ -28,7 +28,7 @@ TOPICS = tuple(f"bf/1/+/{kind}" for kind in UP)
 KEEPALIVE_S = 60
 PUBLISH_S = 10.0
 OPEN_S = 5.0
-WINDOW_BYTES = 32 << 20
+WINDOW_BYTES = 2 << 20  # of payloads, about a million values: what bounds a window of large batches
 log = structlog.get_logger(__name__)
 
 
@@ -96,6 +96,17 @@ class Publisher:
             self._connected.set()
 
 
+def cut(held: deque[Delivery], size: int) -> list[Delivery]:
+    """Take the next window from what is held: at most `size` deliveries, and no more once WINDOW_BYTES are reached."""
+    window: list[Delivery] = []
+    taken_bytes = 0
+    while held and len(window) < size and taken_bytes < WINDOW_BYTES:
+        delivery = held.popleft()
+        taken_bytes += len(delivery.payload)
+        window.append(delivery)
+    return window
+
+
 class MqttSource:
     """Deliveries of any broker. `url` is `mqtt://host:1883` or `mqtts://host:8883`; see ports.TelemetrySource."""
 
@@ -141,7 +152,7 @@ class MqttSource:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(linger_s):
                         await self._more_than(size - 1)
-                if window := self._cut(size):
+                if window := cut(self._held, size):
                     yield window
         finally:
             await self._stop()
@@ -203,15 +214,6 @@ class MqttSource:
             self._arrived.clear()
             if len(self._held) <= count:  # asked again: one may have come between the question and the clearing
                 await self._arrived.wait()
-
-    def _cut(self, size: int) -> list[Delivery]:
-        window: list[Delivery] = []
-        held_bytes = 0
-        while self._held and len(window) < size and held_bytes < WINDOW_BYTES:
-            delivery = self._held.popleft()
-            held_bytes += len(delivery.payload)
-            window.append(delivery)
-        return window
 
     # What follows runs in paho's thread.
 
