@@ -25,6 +25,7 @@ WAYS_OUT: Mapping[str, str] = {
     "store_busy": "it cannot write now; the log has the reason",
     "store_refused": "it refuses us; set BEFOREHAND_STORE__INFLUX_TOKEN, or correct store.influx_org",
 }
+OURS = ("disk_low", "broker_down", "broker_full", "certificate_ends", "turn_waits", "ingest_lags")
 OTHERWISE = "the log has the reason"  # the ledger's codes pass by themselves
 STORED = {"windows": "windows", "batches": "batches_stored", "values": "values_stored", "lines": "lines_stored"}
 
@@ -54,8 +55,11 @@ class Vitals:
         if self.broker is not None:
             watch.tally("broker_incidents", self.broker.counts)
         watch.set("ingest_lag_seconds", self.receiver.lag_ms / 1000)
+        budget = self.turn.judgement.engine.shared.budget
+        watch.set("device_alarms_per_1000_a_week", budget.rate())
+        watch.set("device_threshold_ratio", budget.threshold)
         found = dict(self._problems(now_ms))
-        for code in (*WAYS_OUT, "disk_low", "broker_down", "certificate_ends", "turn_waits", "ingest_lags"):
+        for code in (*WAYS_OUT, *OURS):
             if code in found:
                 watch.report(code, found[code], now_ms)
             else:
@@ -73,7 +77,7 @@ class Vitals:
             Part(
                 name="Series store",
                 state="down" if blocked else "ok",
-                detail=f"{self.settings.store.kind}: {WAYS_OUT.get(blocked, OTHERWISE)}" if blocked else self.settings.store.kind,
+                detail=self.settings.store.kind + (f": {WAYS_OUT.get(blocked, OTHERWISE)}" if blocked else ""),
             ),
             Part(name="Ledger", state="degraded" if self.turn.owes else "ok", detail=self.ledger.dialect.name),
             Part(
@@ -93,6 +97,8 @@ class Vitals:
             yield "disk_low", f"{free / 1e9:.1f} GB of disk are free. Free some, or shorten store.keep_raw."
         if self.broker is not None and not self.broker.pid:
             yield "broker_down", "The embedded broker is down and is being started again; devices keep what they have."
+        if self.broker is not None and self.broker.full:
+            yield "broker_full", "The disk of the embedded broker is full: devices keep what they have. Free some."
         ends_ms = self.broker.certificate_ends_ms if self.broker is not None else 0
         if ends_ms and (left_days := (ends_ms - now_ms) // DAY_MS) < RENEW_DAYS:
             ends = f"ends in {left_days} days" if left_days >= 0 else "has ended"
@@ -107,8 +113,11 @@ class Vitals:
             return ()
         up = bool(self.broker.pid)
         detail = f"embedded NATS, MQTT on port {self.broker.mqtt_port}" if up else "it is being restarted"
+        detail = "its disk is full; free some" if self.broker.full else detail
         numbers = tuple(_told(self.broker.counts))
-        return (Part(name="Broker", state="ok" if up else "down", detail=detail, numbers=numbers),)
+        return (
+            Part(name="Broker", state="ok" if up and not self.broker.full else "down", detail=detail, numbers=numbers),
+        )
 
 
 def _part_of(counts: Mapping[str, int], prefix: str) -> dict[str, int]:

@@ -39,7 +39,10 @@ from gateway.errors import ConfigError
 START_S, STOP_S, KICK_S = 15.0, 1.5, 5.0
 HEALTH_EVERY_S, HEALTH_FAILURES = 2.0, 5
 BACKOFF_S, LONGEST_BACKOFF_S = 0.2, 10.0
+LEAST_FREE_BYTES = 32 << 20  # a few of JetStream's block files
+ROOM_EVERY_S = 30.0  # between restarts for the sake of a disk that was full
 _VIOLATION = re.compile(rb"(Publish|Subscription) Violation")
+_FULL = re.compile(rb"failed to store a msg.*(no space left|quota exceeded)")
 log = structlog.get_logger(__name__)
 
 
@@ -84,6 +87,8 @@ class Broker:
         self._log_read = 0
         self._stamp: Stamp = ()
         self.certificate_ends_ms = 0  # of the one in use; 0 without TLS
+        self.full = False  # its disk: it confirms nothing
+        self._roomy_s = -ROOM_EVERY_S  # when it was last started anew for that
 
     @property
     def nats_url(self) -> str:
@@ -129,9 +134,9 @@ class Broker:
         wait_s, failures = BACKOFF_S, 0
         while True:
             await self._ended(HEALTH_EVERY_S)
-            self._count_violations()
+            self._read_log()
             self._renew()
-            if self.pid:
+            if self.pid and not self._has_room_again():
                 failures = 0 if await asyncio.to_thread(self._healthy) else failures + 1
                 wait_s = wait_s if failures else BACKOFF_S
                 if failures < HEALTH_FAILURES:
@@ -182,7 +187,7 @@ class Broker:
             if client is not None:
                 await client.close()
         await self._halt()
-        self._count_violations()
+        self._read_log()
 
     async def _launch(self) -> None:
         self.config.directory.mkdir(parents=True, exist_ok=True)
@@ -261,7 +266,17 @@ class Broker:
                 self._process.kill()
                 await self._process.wait()
 
-    def _count_violations(self) -> None:
+    def _has_room_again(self) -> bool:
+        """Whether its disk was full and is no more: JetStream goes on refusing until it is started anew."""
+        now_s = time.monotonic()
+        if not self.full or now_s < self._roomy_s + ROOM_EVERY_S:
+            return False
+        if shutil.disk_usage(self.config.directory).free < LEAST_FREE_BYTES:
+            return False
+        self.full, self._roomy_s = False, now_s
+        return True
+
+    def _read_log(self) -> None:
         """Count what the server logged since the last look; it tells a publisher nothing in MQTT 3.1.1."""
         try:
             with self.config.log_file.open("rb") as file:
@@ -273,6 +288,7 @@ class Broker:
             return
         whole = text[: text.rfind(b"\n") + 1]
         self._log_read += len(whole)
+        self.full = self.full or bool(_FULL.search(whole))
         found = Counter(match.group(1).decode().lower() for match in _VIOLATION.finditer(whole))
         for kind, number in found.items():
             self._counts[f"{kind}_violation"] += number
