@@ -1,6 +1,6 @@
 """Finding people by name or number. Both are sealed, so they are opened and looked at here, not in the database.
 
-Costs some 6 µs a person on one core: a list of 20,000 customers is looked through in 0.12 s.
+Costs some 5 µs of CPU a person the first time and 0.3 µs after, for the vault remembers short texts (measured).
 """
 
 from __future__ import annotations
