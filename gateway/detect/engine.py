@@ -21,7 +21,7 @@ from gateway.detect.habits import SETTLING, Habits, Verdict
 from gateway.detect.lesson import Challenger
 from gateway.detect.level import LEVEL
 from gateway.detect.logs import COLUMNS, LogState
-from gateway.detect.series import DETECTORS, EVENT_NAMES, EVIDENCE_ONLY
+from gateway.detect.series import BROAD, DETECTORS, EVIDENCE_ONLY, SUDDEN
 from gateway.detect.silence import SILENCE, overdue
 from gateway.detect.surprise import DeviceScores
 from gateway.detect.suspicion import Doubts
@@ -84,18 +84,21 @@ class Engine:
         prior.give(self._priors, self._tables, self.roster, unheard, now_ms)
         samples, fresh = pace(self._tables["series.pace"], block.series, block.t_ms, block.value)
         late = block.late[fresh]
-        highest, evidence = np.zeros(len(samples)), np.zeros(len(samples))
+        highest, sudden, broad = np.zeros((3, len(samples)))
         turns: list[Turned] = []
         for detector in self.settings.detectors:
             score = detector.step(self._tables[f"series.{detector.name}"], samples)
-            if detector.name in EVENT_NAMES:
-                evidence += score / len(EVENT_NAMES)
+            if detector.name in BROAD:
+                sudden += SUDDEN.get(detector.name, 0.0) * score
+                broad += BROAD[detector.name] * score
             if detector is SILENCE or detector.name in EVIDENCE_ONLY:
                 continue
             score[late] = 0.0
             np.maximum(highest, score, out=highest)
             table = f"series.{detector.name}.episodes"
             turns.append((table, episodes.fold(self._tables[table], samples, score)))
+        company = np.bincount(self.roster.series_device)[self.roster.series_device[samples.series]]
+        evidence = sudden + (broad - sudden) / company  # alone on its device: broad; one of many: sudden
         self._keep_latest(samples, highest, evidence)
         rows = self._judge_devices(samples, evidence * threshold(samples.interval_s), late, turns)
         turns += self._fold_silence(now_ms)

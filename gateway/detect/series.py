@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.detect.detector import Detector
 from gateway.detect.drift import DRIFT
+from gateway.detect.excursion import EXCURSION
 from gateway.detect.level import LEVEL
 from gateway.detect.rhythm import RHYTHM
 from gateway.detect.shape import SHAPE
@@ -11,8 +12,11 @@ from gateway.detect.silence import SILENCE
 from gateway.detect.stuck import STUCK
 from gateway.detect.variance import VARIANCE
 
-DETECTORS: tuple[Detector, ...] = (LEVEL, DRIFT, VARIANCE, RHYTHM, SHAPE, STUCK, SILENCE)
-EVENT_NAMES = ("rhythm", "shape")
-"""Whose scores together make the surprise of a sample: of 9 detectors and their means the best on the NAB, 2026-11."""
-EVIDENCE_ONLY = ("shape",)
+DETECTORS: tuple[Detector, ...] = (LEVEL, DRIFT, VARIANCE, RHYTHM, SHAPE, EXCURSION, STUCK, SILENCE)
+SUDDEN = {"rhythm": 0.5, "shape": 0.5}
+"""What each score counts for in the surprise of a sample: what sets in now. On ASD, JSD2 and SMD better than BROAD."""
+BROAD = {"rhythm": 0.27, "shape": 0.27, "excursion": 0.27, "variance": 0.095, "drift": 0.095}
+"""The same where a series is all that is known of its device: of one series many unlike views are steadier than two (a
+mean over five such sets on the NAB, 2026-11); of many series the views are many anyway."""
+EVIDENCE_ONLY = ("shape", "excursion")
 """Detectors that speak through their device's surprise, and open no episodes of their own."""

@@ -16,7 +16,7 @@ from gateway.detect.detector import Detector, Samples, State
 from gateway.detect.tail import calibrated
 from gateway.model import Floats, Integers
 
-WIDTH, KEPT = 4, 48  # samples of a window, windows kept: 4 x 48 bytes a series
+WIDTH, KEPT = 4, 32  # samples of a window, windows kept: 4 x 32 bytes a series
 YOUNG = 24  # samples after which the unit is fixed
 WARMUP = 64
 STEPS = 8.0  # resolution: 1/8 of the spread, range 16 spreads

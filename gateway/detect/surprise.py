@@ -27,10 +27,11 @@ SERIES_WEIGHT = 0.65  # of the series against the habit
 VOTE = 0.5  # how much the larger of the two counts beside their mean
 CHANGE_WEIGHT = 0.1  # of a rare change in the state: of 0, .1, .2, .3 and .5 good on five sets at once, 2026-11
 RARE = float(-np.log(0.02))  # rarity from which a change counts
-LOCK, LOCK_RISE = 150, 1.5  # rows after an alarm in which only a surprise so many times larger is a new one
+LOCK, LOCK_RISE = 120, 1.5  # rows after an alarm in which only a surprise so many times larger is a new one
 BAR, HALF = 0.85, 400.0  # behind that: the bar in shares of the last alarm, and the rows in which it halves
 HIGHEST_BAR = 1.0  # the bar after an alarm, at most: what passes the threshold after the lock is always an alarm
-BUSY, BUSY_ROWS = 0.05, 2_000.0  # each alarm lowers the next by a twentieth, forgotten over so many rows: the budget
+BUSY, BUSY_ROWS = 0.2, 2_000.0  # an alarm of 1 lowers the next by a fifth, forgotten over so many rows: the budget
+SLIGHT = 0.33  # what is less is no alarm, and keeps none from being heard
 PRIOR = {"quantile": 3.0, "excess": 0.6}  # of a device's surprise, in units of -log p
 
 RECORD = np.dtype([(name, np.float32) for name in ("bar", "since", "busy")])
@@ -90,10 +91,10 @@ def _thin(device: Integers, event: Floats, memory: NDArray[Any]) -> Floats:
         m = memory[device[i]]
         m.since += 1.0
         m.busy *= 1.0 - 1.0 / BUSY_ROWS
-        if event[i] > m.bar * (LOCK_RISE if m.since < LOCK else BAR):
+        if event[i] > max(m.bar * (LOCK_RISE if m.since < LOCK else BAR), SLIGHT):
             alarm[i] = event[i] / (1.0 + BUSY * m.busy)
             m.bar, m.since = min(event[i], HIGHEST_BAR), 0.0
-            m.busy += 1.0
+            m.busy += m.bar**2
         elif m.since >= LOCK:
             m.bar *= fade
     return alarm

@@ -78,27 +78,38 @@ def threshold(interval_s: Floats) -> Floats:
 
 
 def calibrated(
-    detector: Detector, raw: Callable[[State, Samples], Floats], *, quantile: float, excess: float
+    detector: Detector,
+    raw: Callable[[State, Samples], Floats],
+    *,
+    quantile: float | tuple[float, ...],
+    excess: float | tuple[float, ...],
 ) -> Detector:
     """The detector with `raw` for its statistic, scored by each series' own exponential tail.
 
+    Several statistics have a tail each, and the score is the mean.
+
     Args:
         detector: whose `init` makes the state of `raw`; its `step` is replaced.
-        raw: the statistic, (samples,), at or over 0; NaN where there is no opinion yet.
-        quantile: the prior of the 98 % quantile of `raw`.
-        excess: the prior of the mean excess over it.
+        raw: the statistic, (samples,) or (statistics, samples), at or over 0; NaN where there is no opinion yet.
+        quantile: the prior of the 98 % quantile of `raw`, for each statistic.
+        excess: the prior of the mean excess over it, for each statistic.
 
     Source: peaks over threshold with the quantile tracked online: A. Siffer et al. (2017), Anomaly detection in
     streams with extreme value theory, KDD; the exponential tail is their generalised Pareto at shape 0, and
     statistics are passed in logarithms, which turns Pareto tails into exponential ones. Runs of excesses are
     declustered: M. R. Leadbetter (1991), Statistics and Probability Letters 12, 357-362.
     """
+    priors = tuple(zip(np.atleast_1d(quantile).tolist(), np.atleast_1d(excess).tolist(), strict=True))
+    names = ["tail", *(f"tail_{k}" for k in range(1, len(priors)))]
 
     def init(count: int) -> State:
-        return detector.init(count) | {"tail": tail_init(count, quantile=quantile, excess=excess)}
+        tails = {n: tail_init(count, quantile=q, excess=e) for n, (q, e) in zip(names, priors, strict=True)}
+        return detector.init(count) | tails
 
     def step(state: State, samples: Samples) -> Floats:
-        found: Floats = rarities(samples.series, raw(state, samples), state["tail"])
+        found = np.zeros(len(samples))
+        for name, statistic in zip(names, np.atleast_2d(raw(state, samples)), strict=True):
+            found += rarities(samples.series, statistic, state[name]) / len(names)
         return found / threshold(samples.interval_s)
 
     return Detector(name=detector.name, finds=detector.finds, warmup=detector.warmup, init=init, step=step)
