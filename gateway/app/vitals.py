@@ -79,7 +79,7 @@ class Vitals:
                 state="down" if blocked else "ok",
                 detail=self.settings.store.kind + (f": {WAYS_OUT.get(blocked, OTHERWISE)}" if blocked else ""),
             ),
-            Part(name="Ledger", state="degraded" if self.turn.owes else "ok", detail=self.ledger.dialect.name),
+            Part(name="Ledger", state="degraded" if self.turn.waits else "ok", detail=self.ledger.dialect.name),
             Part(
                 name="Outreach",
                 state="ok",
@@ -103,7 +103,7 @@ class Vitals:
         if ends_ms and (left_days := (ends_ms - now_ms) // DAY_MS) < RENEW_DAYS:
             ends = f"ends in {left_days} days" if left_days >= 0 else "has ended"
             yield "certificate_ends", f"The broker's certificate {ends}. Renew it; no restart is needed."
-        if self.turn.owes:
+        if self.turn.waits:
             yield "turn_waits", "A turn waits for the ledger: it cannot be written. Look at its disk, or at its server."
         if self.receiver.lag_ms > 1000 * LAGGING_S:
             yield "ingest_lags", f"Ingest is {self.receiver.lag_ms / 1000:.0f} s behind the devices."

@@ -70,6 +70,7 @@ class Turn:
         self._lock, self._stopping = threading.Lock(), threading.Event()
         self._owed: tuple[Alert, ...] = ()  # judged, not committed
         self._owed_window: int | None = None
+        self.waits = False  # whether the ledger refused the last commit: what is judged waits for it
         self._stumbles: Counter[int] = Counter()  # by window
         self._tell, self._folder = tell, folder
         self._casework = Casework(
@@ -206,6 +207,14 @@ class Turn:
         """Commit these alerts and those owed; where the ledger cannot be written, none is forgotten."""
         self._owed = alerts = (*self._owed, *alerts)
         self._owed_window = window = self._owed_window if window is None else window
+        try:
+            outcome = self._write(alerts, now_ms=now_ms, window=window)
+            self._owed, self._owed_window = (), None
+        finally:
+            self.waits = self.owes
+        return outcome
+
+    def _write(self, alerts: tuple[Alert, ...], *, now_ms: int, window: int | None) -> TurnOutcome:
         if alerts or self._cases:
             try:
                 outcome = self._commit_cases(alerts, now_ms=now_ms, window=window)
@@ -219,7 +228,6 @@ class Turn:
             outcome = TurnOutcome(now_ms=now_ms, window=window)
             if window is not None:
                 casebook.commit_turn(self.ledger, outcome)
-        self._owed, self._owed_window = (), None
         return outcome
 
     def _commit_cases(self, alerts: tuple[Alert, ...], *, now_ms: int, window: int | None) -> TurnOutcome:

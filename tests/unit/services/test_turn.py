@@ -6,9 +6,11 @@ import sqlite3
 from contextlib import suppress
 
 import pytest
+from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from gateway.errors import TryLater
+from gateway.incidents import TurnOutcome
 from gateway.ledger import casebook, outbox
 from gateway.model import Birth, DeviceId, Presence
 from tests.unit.services.house import DAY, HOUR, MINUTE, T0, House, rows
@@ -59,15 +61,30 @@ def test_an_error_anywhere_in_the_commit_leaves_nothing_and_owes_everything(
         patch.setattr(casebook, failing, fail)
         with suppress(OperationalError):
             house.turn.advance(block, wall_ms=T0 + MINUTE)
-        left, saved = rows(house.engine), house.turn.save()
+        left, saved, waited = rows(house.engine), house.turn.save(), house.turn.waits
     house.turn.resume(wall_ms=T0 + 2 * MINUTE)
     house.turn.tick(wall_ms=T0 + 2 * MINUTE)
 
     assert known == before
     assert left == before
-    assert saved == 0
+    assert (saved, waited, house.turn.waits) == (0, True, False)
     assert [(d.row.cause, len(d.messages)) for d in house.tickets()] == [("heat", 1)]
     assert casebook.read_watermark(house.engine).window == 2
+
+
+def test_a_commit_under_way_is_no_wait_for_the_ledger(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def commit(engine: Engine, outcome: TurnOutcome, **more: str) -> None:
+        seen.append(house.turn.waits)
+        written(engine, outcome, **more)
+
+    written = casebook.commit_turn
+    monkeypatch.setattr(casebook, "commit_turn", commit)
+    house.pass_({0: 60.0}, at=T0)
+
+    assert seen
+    assert not any(seen)
 
 
 def test_what_does_not_fit_the_ledger_is_told_and_holds_up_nothing(
