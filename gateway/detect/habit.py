@@ -7,8 +7,9 @@ size of its lasting deviation, and both again for its change against the last hu
 by rows that it did not learn from, so that members may be averaged.
 
 All numbers of one habit lie in one float32 vector, so that a fleet is a pool of vectors and one compiled loop:
-center (d), unit (d), basis (d, d), inverse variances (4, d), conditions (KEPT, d), changes (KEPT, d), and the grid of
-quantiles with tail (MEMBERS, GRID + 1).
+center (d), unit (d), inverse variances (4, d), steps of the kept points (2, d), the grid of quantiles with tail
+(MEMBERS, GRID + 1); then, packed, the axes as int16 in steps of 1/AXIS_STEPS (d, d), and conditions (d, KEPT) and
+changes (d, KEPT) as int8 in steps of their own for each axis. Packed it is 0.4 of the size, and judges no worse.
 """
 
 from __future__ import annotations
@@ -34,42 +35,58 @@ GRID = SHARES.size
 PRIOR_EXCESS, PRIOR_WEIGHT = 0.2, 20.0  # mean excess expected, in last quantiles, and the rows it counts for
 BLOCK = 50  # rows of one stretch; every other stretch calibrates what the ones between taught
 LEAST_ROWS = 200
+AXIS_STEPS, POINT_STEPS = 32_767.0, 127.0  # of the largest value, in 16 and 8 bits
+PACKED = KEPT // 4  # numbers of the vector that one axis of the kept points takes
 
 Pool = NDArray[np.float32]
 
 
 @njit(cache=True)
-def size(metrics: int) -> int:
-    """Numbers in the vector of a habit over so many metrics."""
-    count: int = 2 * metrics + metrics**2 + 4 * metrics + 2 * KEPT * metrics + MEMBERS * (GRID + 1)
+def _head(d: int) -> int:
+    """Numbers before what is packed."""
+    count: int = 8 * d + MEMBERS * (GRID + 1)
     return count
 
 
 @njit(cache=True)
+def size(metrics: int) -> int:
+    """Numbers in the vector of a habit over so many metrics."""
+    count: int = _head(metrics) + (metrics**2 + 1) // 2 + 2 * PACKED * metrics
+    return count
+
+
+def parts(vector: Pool, d: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """Center (d,), unit (d,), axes (d, d), each a column, and inverse variances of the shortest memory (d,)."""
+    center, unit, inverse = vector[: 3 * d].reshape(3, d).astype(np.float64)
+    axes = vector[_head(d) :].view(np.int16)[: d * d].reshape(d, d) / AXIS_STEPS
+    return center, unit, axes, inverse
+
+
+@njit(cache=True, nogil=True)
 def _place(row: Floats, habit: Pool) -> Floats:
     """(d,) a row on the principal axes; a metric that is not known stands at its center."""
     d = row.size
     position = np.zeros(d)
+    axes = habit[_head(d) :].view(np.int16)
     for j in range(d):
         z = (row[j] - habit[j]) / habit[d + j]
         if not np.isnan(z):
             z = min(max(z, -CLIP), CLIP)
+            z /= AXIS_STEPS
             for k in range(d):
-                position[k] += z * habit[2 * d + j * d + k]
+                position[k] += z * axes[j * d + k]
     return position
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _travel(row: Floats, motion: Floats, habit: Pool, out: Floats) -> None:
     """Move the smoothed positions of a device by one row, and write its raw statistics.
 
     motion is (4, d): fast, slow and slowest position on the axes, and the followed center; NaN before the first row.
     """
     d = row.size
-    at = 2 * d + d * d
-    inverse = habit[at : at + 4 * d]
-    near = habit[at + 4 * d : at + 4 * d + KEPT * d]
-    change = habit[at + 4 * d + KEPT * d : at + 4 * d + 2 * KEPT * d]
+    inverse, steps = habit[2 * d : 6 * d], habit[6 * d : 8 * d]
+    kept = habit[habit.size - 2 * PACKED * d :].view(np.int8)
     position = _place(row, habit)
     if np.isnan(motion[0, 0]):
         motion[0], motion[1], motion[2], motion[3] = position, position, position, 0.0
@@ -83,22 +100,22 @@ def _travel(row: Floats, motion: Floats, habit: Pool, out: Floats) -> None:
         step[k] = position[k] - motion[2, k]
         fast[k] = (motion[0, k] - motion[3, k]) * np.sqrt(inverse[k])
         out[CHANGE] += step[k] * step[k] * inverse[3 * d + k]
-    out[NEAR], out[CHANGE_NEAR] = _nearest(fast, near), _nearest(step, change)
+    out[NEAR] = _nearest(fast, kept[: KEPT * d], steps[:d])
+    out[CHANGE_NEAR] = _nearest(step, kept[KEPT * d :], steps[d:])
     for m in range(MEMBERS):
         out[m] = np.sqrt(out[m])
 
 
-@njit(cache=True)
-def _nearest(point: Floats, kept: Pool) -> float:
-    """Squared distance to the nearest of the kept points."""
-    best, d = np.inf, point.size
-    for c in range(KEPT):
-        total = 0.0
-        for k in range(d):
-            away = point[k] - kept[c * d + k]
-            total += away * away
-        best = min(best, total)
-    return best
+@njit(cache=True, nogil=True)
+def _nearest(point: Floats, kept: NDArray[np.int8], steps: Pool) -> float:
+    """Squared distance to the nearest of the kept points; axis by axis, so that all points are one vector operation."""
+    total = np.zeros(KEPT, np.float32)
+    for k in range(point.size):
+        at, step = np.float32(point[k]), steps[k]
+        for c in range(KEPT):
+            away = at - step * np.float32(kept[k * KEPT + c])
+            total[c] += away * away
+    return float(total.min())
 
 
 @njit(cache=True)
@@ -116,12 +133,12 @@ def _rarity(x: float, grid: Pool) -> float:
     return rarity
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def judge(row: Floats, motion: Floats, habit: Pool, out: Floats) -> None:
     """Rarities of the four members for the next row of a device, -log of a share of training rows each."""
     _travel(row, motion, habit, out)
     d = row.size
-    grids = habit[habit.size - MEMBERS * (GRID + 1) :]
+    grids = habit[8 * d : _head(d)]
     for m in range(MEMBERS):
         out[m] = _rarity(out[m], grids[m * (GRID + 1) : (m + 1) * (GRID + 1)])
     hot = out[SLOW] > -np.log(SHARES[GRID - 1])
@@ -129,7 +146,7 @@ def judge(row: Floats, motion: Floats, habit: Pool, out: Floats) -> None:
         motion[3, k] += (FOLLOW_HOT if hot else FOLLOW) * (motion[1, k] - motion[3, k])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _statistics(rows: Floats, habit: Pool) -> Floats:
     """(rows, members) raw statistics."""
     n, d = rows.shape
@@ -151,11 +168,28 @@ def _smoothed(rows: Floats, gain: float) -> Floats:
 
 def _scaled(rows: Floats) -> tuple[Floats, Floats]:
     """(d,) center and unit: median, and a fifth of the range without the outermost thousandths."""
-    center = np.nanmedian(rows, axis=0)
-    low, high = np.nanquantile(rows, [0.001, 0.999], axis=0)
+    low, center, high = _quantiles(rows, (0.001, 0.5, 0.999))
     unit = np.maximum((high - low) / 5.0, np.nanstd(rows, axis=0) / 2.0) + 1e-3 * np.abs(center) + 1e-9
     still = high - low <= 1e-12  # a metric that never moved: a twentieth of itself is a step
     return center, np.where(still, np.maximum(0.05 * np.abs(center), 0.05), unit)
+
+
+def _quantiles(rows: Floats, shares: Sequence[float]) -> Floats:
+    """(shares, metrics) quantiles of what is known of each metric, all from one sorting."""
+    ordered = np.sort(rows, axis=0)  # NaN last
+    last = np.maximum(np.count_nonzero(~np.isnan(rows), axis=0) - 1, 0)
+    at = np.outer(shares, last)
+    below = at.astype(np.int64)
+    column = np.arange(rows.shape[1])
+    low, high = ordered[below, column], ordered[np.minimum(below + 1, last), column]
+    found: Floats = low + (at - below) * (high - low)
+    return found
+
+
+def _packed(points: Floats) -> tuple[Pool, NDArray[np.int8]]:
+    """(d,) steps and (d, KEPT) steps counted of points (KEPT, d)."""
+    steps = np.maximum(np.abs(points).max(axis=0) / POINT_STEPS, 1e-12).astype(np.float32)
+    return steps, np.rint(points / steps).astype(np.int8).T
 
 
 def train(rows: Floats, suspect: Flags, *, seed: int = 0) -> Pool | None:
@@ -177,18 +211,21 @@ def train(rows: Floats, suspect: Flags, *, seed: int = 0) -> Pool | None:
         return None
     center, unit = _scaled(rows)
     scaled = np.nan_to_num(np.clip((rows - center) / unit, -CLIP, CLIP))
-    basis = np.linalg.eigh(np.atleast_2d(np.cov(_smoothed(scaled, AXES).T)))[1]
-    position = scaled @ basis
+    axes = np.rint(AXIS_STEPS * np.linalg.eigh(np.atleast_2d(np.cov(_smoothed(scaled, AXES).T)))[1]).astype(np.int16)
+    position = scaled @ (axes / AXIS_STEPS)
     smooth = [_smoothed(position, gain) for gain in GAINS]
     change = position - smooth[-1]
     inverse = np.stack([1.0 / (v.var(axis=0) + noise) for v, noise in zip((*smooth, change), NOISE, strict=True)])
     teach = (np.arange(n) // BLOCK) % 2 == 0
     kept = np.random.default_rng(seed).choice(np.flatnonzero(teach), KEPT, replace=bool(teach.sum() < KEPT))
-    near = smooth[0][kept] * np.sqrt(inverse[0])
-    parts = (center, unit, basis, inverse, near, change[kept], np.zeros((MEMBERS, GRID + 1)))
-    habit = np.concatenate([part.ravel() for part in parts]).astype(np.float32)
+    points = [_packed(smooth[0][kept] * np.sqrt(inverse[0])), _packed(change[kept])]
+    habit = np.zeros(size(rows.shape[1]), np.float32)
+    told = (center, unit, inverse.ravel(), *(steps for steps, _ in points))
+    habit[: 8 * center.size] = np.concatenate(told)
+    habit[_head(center.size) :].view(np.int16)[: axes.size] = axes.ravel()
+    habit[-2 * PACKED * center.size :].view(np.int8)[:] = np.concatenate([counted.ravel() for _, counted in points])
     stats = _statistics(rows, habit)
-    habit[-MEMBERS * (GRID + 1) :] = np.concatenate([_grid(stats[~teach, m]) for m in range(MEMBERS)])
+    habit[8 * center.size : _head(center.size)] = np.concatenate([_grid(stats[~teach, m]) for m in range(MEMBERS)])
     return habit
 
 

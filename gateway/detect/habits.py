@@ -104,6 +104,8 @@ class Habits:
         habits = Habits()
         for role, mine in (("champion", habits.champion), ("former", habits.former)):
             series, vector = held[f"{role}/series"].astype(np.int64), held[f"{role}/vector"]
+            if vector.size != sum(size(d) for d in held[f"{role}/about"][:, 2].tolist()):  # of an older layout
+                return Habits()
             at = read = 0
             about = zip(held[f"{role}/about"].tolist(), held[f"{role}/temper"].tolist(), strict=True)
             for (device, version, d, step_ms), temper in about:

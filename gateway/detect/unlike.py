@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateway.detect.habit import Pool
-from gateway.model import Floats
+from gateway.detect.habit import Pool, parts
 
 MOST = 2  # metrics that a sentence names
 SHARE = 0.25  # of the largest contribution, from which a second metric is worth naming
@@ -18,15 +17,13 @@ def unlike(vector: Pool, motion: Pool) -> list[tuple[int, float, float]]:
     the others best is z_j - (Mz)_j / M_jj, and that it does not takes (Mz)_j^2 / M_jj from the distance z'Mz.
 
     Args:
-        vector: of `habit.train`: center, unit, basis and inverse variances come first.
+        vector: of `habit.train`.
         motion: (4 or more, d) positions on the axes, as `habit.judge` keeps them.
 
     Source: reconstruction-based contributions: C. F. Alcala and S. J. Qin (2009), Automatica 45, 1593-1600.
     """
     d = motion.shape[1]
-    center, unit, basis = (part.astype(np.float64) for part in np.split(vector[: 2 * d + d * d], (d, 2 * d)))
-    basis = basis.reshape(d, d)
-    inverse: Floats = vector[2 * d + d * d :][:d].astype(np.float64)
+    center, unit, basis, inverse = parts(vector, d)
     precision = (basis * inverse) @ basis.T
     pull = precision @ (basis @ (motion[0] - motion[3]).astype(np.float64))
     stiff = np.maximum(precision.diagonal(), 1e-12)
