@@ -3,7 +3,7 @@
 Expects below the root's `logs/` (a README beside the data gives sources and licences):
 `loghub_2k/*_2k.structured.csv.gz`, `loghub2_full/*_full.structured.csv.gz`, `raw/*.log.gz`, `alpi/windows.npz`,
 `hdfs_100k/sessions.csv.gz`. What is not there is not measured. No figure needs training on another root: miners start
-empty for every system, and a machine's alarms are forecast from its own past.
+empty for every system, and a machine's alarms are forecast from its own past, in the order of time (`logs_alpi`).
 """
 
 from __future__ import annotations
@@ -14,21 +14,24 @@ import random
 import resource
 import string
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from bench.detection.log_score import TemplateScore, f1, mean_average_precision, score_templates
+from bench.detection.logs_alpi import CODES, HORIZON_MIN, Window, machines
 from bench.detection.row import Row
 from gateway.detect.logs.miner import Miner
-from gateway.detect.logs.next_alarm import SOUND, STRETCHES, Past, forecast
+from gateway.detect.logs.next_alarm import SOUND, NextAlarms
 from gateway.detect.logs.sequence import Sessions
+from gateway.model import Flags, Floats
 
 BLOCK = 2_000  # lines a call, as blocks hand them over
 LINES = 20_000  # of the made-up log
-CODES = 154  # flags of an ALPI outcome
 QUICK_WINDOWS = 1_600  # windows of a machine that `quick` forecasts
+MINUTE_MS = 60_000
+PENDING = 32  # questions of eight hours; windows end at most every 20 minutes
 
 _DRAIN = {"ga": 0.803, "fga": 0.820, "pa": 0.302, "fta": 0.343}  # Drain3 with the masks of its examples
 _TUNED = {"ga": 0.871}  # Drain, settings tuned per system
@@ -157,11 +160,11 @@ def _next_alarm(file: Path, *, quick: bool) -> list[Row]:
     if not file.exists():
         return []
     started = time.process_time()
-    chosen = [m for m in _machines(file) if not quick or len(m.windows) < QUICK_WINDOWS]
-    truth = np.concatenate([m.outcomes[m.stretch == STRETCHES] for m in chosen])
-    score = np.concatenate([forecast(m)[m.stretch == STRETCHES] for m in chosen])
+    chosen = [m for m in machines(file) if not quick or len(m) < QUICK_WINDOWS]
+    found = [forecasts(windows) for windows in chosen]
+    truth, score = (np.concatenate(parts) for parts in zip(*found, strict=True))
     seconds = time.process_time() - started
-    of = f"alarm codes of the next 8 h, {len(chosen)} machines"
+    of = f"alarm codes of the next 8 h, {len(chosen)} logs"
     precision = mean_average_precision(truth, score)
     called = f1(truth, score >= SOUND)
     beside = ((None, None), (None, None)) if quick else ((0.231, 0.31), (0.712, 0.75))  # of all machines
@@ -171,25 +174,26 @@ def _next_alarm(file: Path, *, quick: bool) -> list[Row]:
     ]
 
 
-def _machines(file: Path) -> Iterator[Past]:
-    """Every machine of a file of ALPI windows: it learns from its first 70 % of time and forecasts the rest.
+def forecasts(windows: Sequence[Window]) -> tuple[Flags, Floats]:
+    """What sounded after the windows asked about, and how likely it was said to be, (asked windows, CODES) each.
 
-    The rows of a part are not in the order of time: the alarms were cut into windows that follow each other without a
-    gap, 29 times over, each pass an hour later than the one before. To learn from tested rows on the way would be to
-    look ahead, so nothing is.
+    The device is walked through in the order of time; an outcome is told when its hours are over.
     """
-    with np.load(file) as held:
-        device = [held["device_train"], held["device_test"]]
-        windows = [held["x_train"].astype(np.int64), held["x_test"].astype(np.int64)]
-        outcomes = [np.unpackbits(held[f"y_{part}"], axis=1)[:, :CODES] > 0 for part in ("train", "test")]
-    for number in np.unique(device[0]).tolist():
-        mine = [d == number for d in device]
-        learn, test = (int(m.sum()) for m in mine)
-        yield Past(
-            windows=np.concatenate([w[m] for w, m in zip(windows, mine, strict=True)]),
-            outcomes=np.concatenate([o[m] for o, m in zip(outcomes, mine, strict=True)]),
-            stretch=np.r_[np.arange(learn) % STRETCHES, np.full(test, STRETCHES)],
-        )
+    device = NextAlarms(room=CODES, pending=PENDING)
+    told, truth, score = 0, [], []
+    for k, window in enumerate(windows):
+        while told < k and windows[told].end_min + HORIZON_MIN <= window.end_min:
+            device.sounded(windows[told].end_min * MINUTE_MS, np.flatnonzero(windows[told].outcome).tolist())
+            told += 1
+        count = len(window.fresh)
+        ago = np.linspace(window.since_min * MINUTE_MS, 0, count + 2)[1:-1]
+        device.hear(list(window.fresh), window.end_min * MINUTE_MS - ago.astype(np.int64))
+        chance = device.ask(window.end_min * MINUTE_MS)
+        if window.asked:
+            truth.append(window.outcome)
+            score.append(np.zeros(CODES))
+            score[-1][device.codes[device.codes >= 0]] = chance[device.codes >= 0]
+    return np.array(truth, np.bool_).reshape(-1, CODES), np.array(score).reshape(-1, CODES)
 
 
 def _sessions(file: Path) -> list[Row]:

@@ -20,7 +20,7 @@ from gateway.detect.explain import device_sentence, sentence
 from gateway.detect.habits import SETTLING, Habits, Verdict
 from gateway.detect.lesson import Challenger
 from gateway.detect.level import LEVEL
-from gateway.detect.logs import COLUMNS, LogState
+from gateway.detect.logs import COLUMNS, PRECURSOR, LogState
 from gateway.detect.series import BROAD, DETECTORS, EVIDENCE_ONLY, SUDDEN
 from gateway.detect.silence import SILENCE, overdue
 from gateway.detect.surprise import DeviceScores
@@ -120,14 +120,14 @@ class Engine:
         """A fact of every device, (devices,); NaN where it is not known.
 
         Names: `score.<metric>`, `episode.<metric>_s` (0: none), `trend.<metric>_per_day`, `score.device`, `silent_s`,
-        `cohort.score`, `cohort.firmware_score`, and those of `logs.COLUMNS`. A name that is none of these is NaN
-        everywhere.
+        `cohort.score`, `cohort.firmware_score`, those of `logs.COLUMNS`, `logs.PRECURSOR`. A name that is none of these
+        is NaN everywhere.
         """
         self._make_room()
         roster, tables = self.roster, self._tables
         found = facts.unknown(roster)
         match name.split(".", 1):
-            case ["log", _] if name in COLUMNS:
+            case ["log", _] if name in (*COLUMNS, PRECURSOR):
                 found = self.logs.column(name)
             case ["silent_s"]:
                 found = facts.silent_s(roster, tables["series.pace"]["pace"]["last_ms"], self.now_ms)

@@ -122,6 +122,7 @@ class Judgement:
     def failed(self, device: Integers, t_ms: Integers) -> None:
         """Learn of failures that have come out: (failures,) device numbers and times."""
         self.outlook.failed(device, t_ms)
+        self.engine.logs.ahead.failed(device, t_ms)
         for number, at_ms in zip(device.tolist(), t_ms.tolist(), strict=True):
             self.engine.suspect(number, at_ms - CREEPS_MS, at_ms)
 
@@ -139,6 +140,7 @@ class Judgement:
         why = [rule.explanation(value_of)] if rule else []
         why += [f.reason for f in forecasts if (f.metric in charts or not f.metric) and f.reason]
         why += [e.reason for e in episodes[:3] if e.reason and e.end_ms is None]
+        why += self.engine.logs.outlook(device.number)
         return Evidence(
             facts=self.facts.newest(device.number),
             episodes=episodes,

@@ -138,6 +138,7 @@ def _play(recording: Recording, rules: RuleSet, engine: Engine, progress: Callab
         turn.advance(block, wall_ms=block.received_ms)
         if end_ms - trained_ms >= TRAIN_EVERY_MS:
             turn.judgement.outlook.train(end_ms)
+            turn.judgement.engine.logs.ahead.learn(end_ms)
             trained_ms = end_ms
         if passed is not None:
             passed.keep(block)

@@ -140,7 +140,7 @@ class Turn:
         return bool(self._owed) or self._owed_window is not None
 
     def train(self, *, wall_ms: int) -> str:
-        """Train cohorts' models and failure risk on what is known by now; what came of it.
+        """Train cohorts' models, failure risk and log lines that come before failures; what came of it.
 
         Outcomes of tickets are the labels. Learning runs on a copy, so that turns go on meanwhile.
         """
@@ -150,6 +150,7 @@ class Turn:
                 self.judgement.told(label.device_id, label.outcome, label.opened_ms, label.at_ms)
                 self.judgement.labels_seen = label.number
             self.judgement.engine.train_cohorts()
+            self.judgement.engine.logs.ahead.learn(wall_ms)
             lesson = self.judgement.outlook.lesson(wall_ms)
         learned = lesson.learn()
         with self._lock:

@@ -4,6 +4,6 @@
 """
 
 from gateway.detect.logs.miner import Miner
-from gateway.detect.logs.state import COLUMNS, LogFindings, LogState
+from gateway.detect.logs.state import COLUMNS, PRECURSOR, LogFindings, LogState
 
-__all__ = ["COLUMNS", "LogFindings", "LogState", "Miner"]
+__all__ = ["COLUMNS", "PRECURSOR", "LogFindings", "LogState", "Miner"]

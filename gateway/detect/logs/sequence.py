@@ -8,13 +8,17 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 MAX_SIGNATURES = 65_536  # kinds of sessions remembered; the rarest half goes when they are full
 RARE_DIGITS = 2.0  # one session in a hundred scores 1.0
 MAX_TOKENS = 65_536  # templates and pairs of templates remembered
+LEAST_CASES = 3  # failures before which a template must have come
 DOUBT = 5.0  # sightings that a template's own failure rate is shrunk by towards the fleet's
+
+Token = tuple[int, ...]  # a template's number, or those of two in a row
 
 
 @dataclass(slots=True)
@@ -45,49 +49,84 @@ class Precursors:
 
     A window is what one device logged in some hours; its outcome is known when the horizon has passed. Evidence of the
     templates in a window is joined as the strongest of their shrunken log odds over the base rate, since templates of
-    one fault come together and their evidence is not independent.
+    one fault come together and their evidence is not independent. One failure makes everything logged before it look
+    like a sign; only what came before LEAST_CASES failures is one.
 
     Source: pairs and lift after R. Vaarandi (2002), SEC; shrinkage is the beta-binomial of A. Gelman et al. (2013),
     Bayesian data analysis, section 5.3.
     """
 
-    sightings: Counter[Hashable] = field(default_factory=Counter)
-    failures: Counter[Hashable] = field(default_factory=Counter)
+    sightings: Counter[Token] = field(default_factory=Counter)  # windows by token
+    failures: Counter[Token] = field(default_factory=Counter)  # those before failures
+    cases: Counter[Token] = field(default_factory=Counter)  # failures
     windows: int = 0
     failed: int = 0
+    known: int = 0  # failures
 
-    def learn(self, templates: Sequence[str], *, failed: bool) -> None:
-        """Take in a window, oldest line first, whose outcome is known."""
-        tokens = _tokens(templates)
-        self.sightings.update(tokens)
-        self.windows += 1
+    @property
+    def knows(self) -> bool:
+        """Whether enough failures are known for anything to be a sign."""
+        return self.known >= LEAST_CASES
+
+    def learn(self, windows: Sequence[Sequence[int]], *, failed: bool) -> None:
+        """Take in windows, oldest line first, that one outcome ended: all those before a failure, or a healthy one."""
+        found = [_tokens(window) for window in windows]
+        for tokens in found:
+            self.sightings.update(tokens)
+            if failed:
+                self.failures.update(tokens)
+        self.windows += len(found)
         if failed:
-            self.failures.update(tokens)
-            self.failed += 1
-        _bound(self.sightings, MAX_TOKENS)
+            self.failed += len(found)
+            self.known += 1
+            self.cases.update(set().union(*found))
+        for counter in (self.sightings, self.failures, self.cases):
+            _bound(counter, MAX_TOKENS)
 
-    def log_odds(self, templates: Sequence[str]) -> float:
+    def log_odds(self, templates: Sequence[int]) -> float:
         """Natural log odds of failure within the horizon over the base rate; 0 where nothing is known."""
         return max((odds for _, odds in self.reasons(templates)), default=0.0)
 
-    def reasons(self, templates: Sequence[str]) -> list[tuple[Hashable, float]]:
+    def reasons(self, templates: Sequence[int]) -> list[tuple[Token, float]]:
         """The tokens of a window that speak for failure, with their log odds over the base rate, strongest first."""
         base = (self.failed + 0.5) / (self.windows + 1.0)
         found = []
         for token in _tokens(templates):
             rate = (self.failures[token] + DOUBT * base) / (self.sightings[token] + DOUBT)
-            odds = math.log(rate / (1.0 - min(rate, 1.0 - 1e-9))) - math.log(base / (1.0 - base))
-            if odds > 0:
+            odds = _log_odds(rate) - _log_odds(base)
+            if odds > 0 and self.cases[token] >= LEAST_CASES:
                 found.append((token, odds))
-        return sorted(found, key=lambda pair: (-pair[1], str(pair[0])))
+        return sorted(found, key=lambda pair: (-pair[1], pair[0]))
+
+    def snapshot(self) -> list[Any]:
+        """All that it remembers, fit for JSON."""
+        rows = [[n, self.failures[t], self.cases[t], *t] for t, n in self.sightings.items()]
+        return [self.windows, self.failed, self.known, rows]
+
+    @staticmethod
+    def restore(held: list[Any]) -> Precursors:
+        """One that goes on where `snapshot` was taken."""
+        windows, failed, known, rows = held
+        found = Precursors(windows=windows, failed=failed, known=known)
+        for sightings, failures, cases, *token in rows:
+            counts = ((found.sightings, sightings), (found.failures, failures), (found.cases, cases))
+            for counter, count in counts:
+                if count:
+                    counter[tuple(token)] = count
+        return found
 
 
-def _tokens(templates: Sequence[str]) -> set[Hashable]:
-    pairs: Iterable[Hashable] = (p for p in itertools.pairwise(templates) if p[0] != p[1])
-    return {*templates, *pairs}
+def _tokens(templates: Sequence[int]) -> set[Token]:
+    pairs = ((a, b) for a, b in itertools.pairwise(templates) if a != b)
+    return {*((t,) for t in templates), *pairs}
 
 
-def _bound(counter: Counter[Hashable], most: int) -> None:
+def _log_odds(rate: float) -> float:
+    cut = min(max(rate, 1e-9), 1.0 - 1e-9)
+    return math.log(cut / (1.0 - cut))
+
+
+def _bound(counter: Counter[Any], most: int) -> None:
     if len(counter) > most:
         kept = counter.most_common(most // 2)
         counter.clear()

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.detect.logs import novelty, tally
+from gateway.detect.logs.ahead import Ahead
 from gateway.detect.logs.miner import MAX_BURST, MAX_TEMPLATES, Miner
 from gateway.detect.logs.tally import BUCKET_MS, Counts
 from gateway.model import SEVERITIES, Episode, Floats, Integers, LogLines, Roster
@@ -25,7 +26,7 @@ OPEN, CLOSE = 1.0, 0.5
 DAY_MS = 86_400_000
 GROWN_UP_MS = DAY_MS  # a device heard for less has no habits yet; a type of fewer such devices than ENOUGH has none
 ENOUGH = 20
-ERROR = SEVERITIES.index("error")
+WARNING, ERROR = SEVERITIES.index("warning"), SEVERITIES.index("error")
 FACTS = ("errors", "new", "burst", "novelty")
 COLUMNS = {
     "log.error_rate_1h": "errors",
@@ -35,6 +36,7 @@ COLUMNS = {
 }
 """Facts by name: lines of severity error or worse, and templates new to the device and rare in its type, within the
 last hour; the highest burst score and the highest novelty within the last hour, 1.0 being the threshold."""
+PRECURSOR = "log.precursor_score"  # 1.0: what was logged since yesterday makes failure ten times as likely
 
 _SLOTS = MAX_TEMPLATES + MAX_BURST + 1
 _DEVICE = np.dtype(
@@ -64,6 +66,7 @@ class LogState:
         self.roster = roster
         self.now_ms = 0
         self.miner = Miner()
+        self.ahead = Ahead()
         self._kinds: list[str] = []
         self._devices = np.zeros(0, _DEVICE)
         self._table = tally.init(0)
@@ -81,8 +84,10 @@ class LogState:
         if len(logs):
             self._make_room()  # a fleet that logs nothing costs nothing
             slot = self._mine(logs.text)
+            self._hear(logs, slot)
             for counts in tally.buckets(logs, slot):
                 self._count(counts, told, changed)
+        self.ahead.look(now_ms)
         told += self._expire(now_ms)
         return LogFindings(
             opened=tuple(e for e in told if e.end_ms is None),
@@ -91,7 +96,12 @@ class LogState:
         )
 
     def column(self, name: str) -> Floats:
-        """A fact of COLUMNS for every device, (devices,): 0 where nothing was logged, NaN for a name that is none."""
+        """A fact of COLUMNS for every device, (devices,): 0 where nothing was logged, NaN for a name that is none.
+
+        PRECURSOR is one too; it is NaN until enough failures are known.
+        """
+        if name == PRECURSOR:
+            return self.ahead.scores(len(self.roster.devices), self.now_ms)
         self._make_room()
         devices = self._devices[: len(self.roster.devices)]
         if name not in COLUMNS:
@@ -116,6 +126,19 @@ class LogState:
             for r in rows
         ]
 
+    def outlook(self, device: int) -> list[str]:
+        """Sentences on what the device's warnings say of its future, for a ticket."""
+        said = []
+        for token, cases in self.ahead.reasons(device, self.now_ms):
+            texts = [self.text_of(f"{name:010x}") for name in token]
+            if None not in texts:
+                lines = " and then ".join(f'"{text[:120]}"' for text in texts if text)
+                said.append(f"{lines} came before {cases} of {self.ahead.precursors.known} confirmed failures")
+                break
+        likely = [(self.text_of(f"{name:010x}"), p) for name, p in self.ahead.likely(device, self.now_ms)]
+        coming = ", ".join(f'"{text[:80]}" ({100 * p:.0f} %)' for text, p in likely if text)
+        return [*said, f"Likely within 8 h: {coming}"] if coming else said
+
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """All that it remembers, as named arrays that are copies."""
         return {
@@ -123,6 +146,7 @@ class LogState:
             "miner": np.frombuffer(self.miner.snapshot(), np.uint8),
             "kinds": np.frombuffer("\n".join(self._kinds).encode(), np.uint8),
             **{name: getattr(self, f"_{name}").copy() for name in ("devices", "table", "holders", "total")},
+            **{f"ahead/{name}": array for name, array in self.ahead.snapshot().items()},
         }
 
     @staticmethod
@@ -137,6 +161,8 @@ class LogState:
         state._kinds = kinds.split("\n") if held["holders"].shape[0] else []
         for name in ("devices", "table", "holders", "total"):
             setattr(state, f"_{name}", held[name].copy())
+        ahead = {name.removeprefix("ahead/"): array for name, array in held.items() if name.startswith("ahead/")}
+        state.ahead = Ahead.restore(ahead) if ahead else state.ahead
         return state
 
     def _make_room(self) -> None:
@@ -174,6 +200,14 @@ class LogState:
         self.miner.merged.clear()
         at = dict(zip(distinct, map(self.miner.root, slots), strict=True))
         return np.fromiter(map(at.__getitem__, texts), np.int64, len(texts))
+
+    def _hear(self, logs: LogLines, slot: Integers) -> None:
+        """Tell the warnings, device by device."""
+        grave = np.flatnonzero(logs.severity >= WARNING)
+        names = {s: int(self.miner.at(s).name, 16) for s in np.unique(slot[grave]).tolist()}
+        for part in np.split(grave, np.flatnonzero(np.diff(logs.device[grave])) + 1):
+            if part.size:
+                self.ahead.hear(int(logs.device[part[0]]), [names[s] for s in slot[part].tolist()], logs.t_ms[part])
 
     def _carry_merges(self) -> None:
         for child, _ in self.miner.merged:

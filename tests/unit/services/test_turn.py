@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import suppress
 
+import numpy as np
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError, OperationalError
@@ -31,6 +32,19 @@ def test_a_device_going_bad_gives_one_ticket_with_its_evidence_and_one_message(h
     assert [(m.contact_id, m.state) for m in detail.messages] == [("anna", "queued")]
     assert casebook.read_watermark(house.engine).window == outcome.window == 2
     assert ("ticket", ticket.ticket_id) in house.told
+
+
+def test_a_ticket_names_the_log_line_that_came_before_failures(house: House) -> None:
+    ahead = house.turn.judgement.engine.logs.ahead
+    for _ in range(500):  # days of other devices, after which nothing failed
+        ahead.precursors.learn([[1]], failed=False)
+    house.pass_({0: 20.0}, at=T0, lines=[(d, text) for d in range(3) for text in ("radio lost", "motor stalled")])
+    house.turn.judgement.failed(np.arange(3), np.full(3, T0 + DAY))
+    house.turn.train(wall_ms=T0 + DAY)
+    house.pass_({0: 61.5}, at=T0 + 2 * DAY, lines=[(0, "motor stalled")])
+
+    (detail,) = house.tickets()
+    assert '"motor stalled" came before 3 of 3 confirmed failures.' in detail.row.ticket.evidence.why
 
 
 def test_trouble_that_lasts_is_told_once(house: House) -> None:

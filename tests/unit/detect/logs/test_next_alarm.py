@@ -1,77 +1,112 @@
-"""Forecasts of alarm codes: they find what follows what, and see nothing of the windows they are asked about."""
+"""Forecasts of alarm codes: they find what follows what, see nothing of what is to come, and go on after a restart."""
+
+from collections import defaultdict
 
 import numpy as np
 
-from gateway.detect.logs.next_alarm import STRETCHES, Past, forecast
-from gateway.detect.logs.sequence import Precursors, Sessions
+from gateway.detect.logs.next_alarm import HORIZON_MS, NextAlarms, layout
 
-CODES = 12
+HOUR_MS = 3_600_000
+START_MS = 1_700_000_000_000
 
 
-def machine(learn=600, test=200, seed=0):
-    """After code 3, code 7 sounds; all else is chance."""
+def events(hours, seed=0):
+    """(hour, code) of a machine: codes 1 and 2 by chance, and two hours after each 3, which is seldom, 7 sounds."""
     rng = np.random.default_rng(seed)
-    windows = np.zeros((learn + test, 10), np.int64)
-    outcomes = rng.random((learn + test, CODES)) < 0.05
-    outcomes[:, 0] = False
-    for w in windows:
-        codes = rng.integers(1, 7, rng.integers(1, 10))
-        w[: codes.size] = codes
-    three = (windows == 3).any(1)
-    outcomes[:, 7] = three ^ (rng.random(learn + test) < 0.05)
-    stretch = np.r_[np.arange(learn) * STRETCHES // learn, np.full(test, STRETCHES)]
-    return Past(windows=windows, outcomes=outcomes, stretch=stretch), three
+    found = [(h, c) for h in range(hours) for c in (1, 2) if rng.random() < 0.1]
+    threes = [h for h in range(hours) if rng.random() < 0.03]
+    return sorted([*found, *((h, 3) for h in threes), *((h + 2, 7) for h in threes)])
+
+
+def play(alarms, heard, hours):
+    """The chance of 7 and of 1 as asked at every second hour."""
+    found, by_hour = [], defaultdict(list)
+    for hour, code in heard:
+        by_hour[hour].append(code)
+    for h in hours:
+        codes = by_hour[h - 1]
+        alarms.hear(codes, np.full(len(codes), START_MS + (h - 1) * HOUR_MS + 60_000))
+        if h % 2 == 0:
+            chance = alarms.ask(START_MS + h * HOUR_MS)
+            found.append([float(chance[alarms.codes == code].sum()) for code in (7, 1)])
+    return np.array(found)
 
 
 def test_a_code_that_follows_another_is_forecast():
-    past, three = machine()
-    asked = past.stretch == STRETCHES
+    hours, heard = range(2_000), events(2_000)
 
-    found = forecast(past)
+    found = play(NextAlarms(pending=5), heard, hours)
 
-    assert found[asked & three, 7].min() > 0.5 > found[asked & ~three, 7].max()
-    assert (found[~asked] == 0).all()
-
-
-def test_outcomes_of_the_windows_asked_about_are_never_looked_at():
-    past, _ = machine()
-    asked = past.stretch == STRETCHES
-    blind = Past(windows=past.windows, outcomes=past.outcomes & ~asked[:, None], stretch=past.stretch)
-
-    np.testing.assert_array_equal(forecast(blind), forecast(past))
+    asked = np.arange(0, 2_000, 2)
+    just = np.isin(asked - 1, [h for h, code in heard if code == 3]) & (asked > 1_400)
+    idle = ~np.isin(asked, [h + d for h, code in heard if code in (3, 7) for d in range(10)]) & (asked > 1_400)
+    assert np.median(found[just, 0]) > 0.55 > 0.3 > np.median(found[idle, 0])
 
 
-def test_cutting_later_windows_off_changes_no_forecast():
-    past, _ = machine()
-    first = slice(0, 700)
-    cut = Past(windows=past.windows[first], outcomes=past.outcomes[first], stretch=past.stretch[first])
+def test_chances_are_as_often_right_as_they_say():
+    hours, heard = range(3_000), events(3_000, seed=1)
 
-    np.testing.assert_array_equal(forecast(cut), forecast(past)[first])
+    found = play(NextAlarms(pending=5), heard, hours)[700:1_490, 1]
 
-
-def test_a_machine_without_a_past_has_no_forecast():
-    past, _ = machine(learn=0, test=20)
-
-    assert (forecast(past) == 0).all()
+    asked = np.arange(1_400, 2_980, 2)
+    ones = np.array([h for h, code in heard if code == 1])
+    came = [bool(((ones >= h) & (ones < h + 8)).any()) for h in asked]
+    assert abs(found.mean() - np.mean(came)) < 0.06
 
 
-def test_a_session_unlike_all_others_is_rare():
-    sessions = Sessions()
-    usual = [sessions.score([1, 2, 2, 3]) for _ in range(300)]
+def test_what_comes_later_changes_no_forecast():
+    whole = play(NextAlarms(), events(600), range(600))
 
-    odd = sessions.score([1, 2, 9])
+    part = play(NextAlarms(), [e for e in events(600) if e[0] < 400], range(400))
 
-    assert max(usual[1:]) < 1.0 <= odd
+    np.testing.assert_array_equal(part, whole[:200])
 
 
-def test_a_pair_of_templates_before_failures_is_told():
-    known = Precursors()
-    for k in range(200):
-        known.learn(
-            ["boot", "ok", "fan slow", "temp high"] if k % 10 == 0 else ["boot", "temp high", "ok"], failed=k % 10 == 0
-        )
+def test_a_restart_changes_no_forecast():
+    whole = play(NextAlarms(), events(400), range(400))
+    alarms = NextAlarms()
+    play(alarms, events(400), range(200))
 
-    reasons = known.reasons(["boot", "fan slow", "temp high"])
+    again = play(NextAlarms.of(alarms.held), events(400), range(200, 400))
 
-    assert reasons[0][0] in {"fan slow", ("fan slow", "temp high")}
-    assert known.log_odds(["boot", "temp high"]) < known.log_odds(["fan slow"])
+    np.testing.assert_array_equal(again, whole[100:])
+
+
+def test_without_a_past_nothing_is_forecast():
+    assert (NextAlarms().ask(START_MS) == 0).all()
+
+
+def test_more_codes_than_there_is_room_for_push_out_those_unheard_for_longest():
+    alarms = NextAlarms(room=4)
+    for k in range(9):
+        alarms.hear([k], np.array([START_MS + k * HOUR_MS]))
+        alarms.ask(START_MS + k * HOUR_MS + 1)
+
+    assert sorted(alarms.codes.tolist()) == [5, 6, 7, 8]
+    assert np.isfinite(alarms.ask(START_MS + 20 * HOUR_MS)).all()
+
+
+def test_a_burst_of_strange_codes_in_one_call_is_survived():
+    alarms = NextAlarms(room=4)
+
+    alarms.hear(list(range(100)), START_MS + np.arange(100))
+
+    assert sorted(alarms.codes.tolist()) == [96, 97, 98, 99]
+
+
+def test_what_is_known_better_than_by_hearing_is_learned_instead():
+    heard, told = NextAlarms(), NextAlarms()
+    for alarms in (heard, told):
+        alarms.hear([1, 2], np.array([START_MS, START_MS + 1]))
+        alarms.ask(START_MS + HOUR_MS)
+        alarms.hear([1], np.array([START_MS + 2 * HOUR_MS]))
+
+    told.sounded(START_MS + HOUR_MS, [2])
+
+    after = [a.ask(START_MS + HOUR_MS + HORIZON_MS) for a in (heard, told)]
+    assert after[0][0] > after[1][0]
+    assert after[0][1] < after[1][1]
+
+
+def test_a_device_costs_no_more_than_was_said():
+    assert layout(12, 3).itemsize < 12_000
