@@ -128,13 +128,17 @@ def _fleet(m: Moment) -> Table:
 
 def _found(counted: Counted) -> Table:
     told = counted.messages
-    said = [f"[bold]{counted.incidents}[/] open incidents", f"[bold]{counted.tickets}[/] tickets"]
-    said.append(f"[bold]{told['delivered']}[/] messages to owners")
+    said = [_many(counted.incidents, "open incident"), _many(counted.tickets, "ticket")]
+    said.append(f"{_many(told['delivered'], 'message')} to owners")
     said += [f"[bold]{told['held']}[/] held until morning"] if told["held"] else []
-    said += [f"[bold]{told['received']}[/] answers"] if told["received"] else []
+    said += [_many(told["received"], "answer")] if told["received"] else []
     grid = Table.grid(padding=(0, 2))
     grid.add_row("[dim]Found  [/]", "   ".join(said))
     return grid
+
+
+def _many(number: int, thing: str) -> str:
+    return f"[bold]{number}[/] {thing}{'' if number == 1 else 's'}"
 
 
 def _newest(m: Moment) -> Table:
