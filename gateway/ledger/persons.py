@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from gateway.errors import NotFound, Refused
 from gateway.ledger import audit, registry
-from gateway.ledger.database import is_conflict, reading, writing
+from gateway.ledger.database import forget_log, is_conflict, reading, writing
 from gateway.ledger.people import note_consent, put_customers
 from gateway.ledger.tables import consents, contacts, customers, devices, messages, ticket_events, tickets
 from gateway.model import Customer
@@ -134,6 +134,7 @@ def erase(engine: Engine, customer_id: str, *, actor: str, now_ms: int) -> int:
         audit.record(
             connection, at_ms=now_ms, actor=actor, action="customer.erase", subject=f"customer:{customer_id}"
         )  # fmt: skip
+    forget_log(engine)
     return int(emptied)
 
 

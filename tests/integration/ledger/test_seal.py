@@ -110,6 +110,10 @@ def test_a_lost_key_is_told_and_not_replaced(empty_url, tmp_path):
 
     with pytest.raises(ConfigError, match="ledger_key_missing"):
         opened(empty_url, tmp_path)
+    plain = ledger.connect(empty_url)
+    with pytest.raises(ConfigError, match="ledger_key_missing"):  # as `doctor` asks
+        ledger.check_keys(plain, tmp_path / "ledger.key")
+    plain.dispose()
     assert not (tmp_path / "ledger.key").exists()
     seal.write_keys(tmp_path / "ledger.key", [seal.new_key()])
     with pytest.raises(ConfigError, match="ledger_key_missing"):
