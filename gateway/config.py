@@ -106,6 +106,9 @@ class DetectSettings(_Section):
 
     snapshot_every: str = Field("5m", description="How often the state of detectors is written to disk.")
     train_every: str = Field("3h", description="How often cohort models are trained again.")
+    false_alarms_per_week: float = Field(
+        125.0, ge=0.0, description="False alarms a week that 1,000 devices may raise as a whole; 0: as they come."
+    )
     habit_every: str = Field("7d", description="Age at which the habit of a device is learned again.")
     habit_past: str = Field("28d", description="How much of its past a device's habit is learned from.")
     habit_budget: str = Field("20s", description="Longest time in every ten minutes in which habits are learned.")

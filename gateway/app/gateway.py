@@ -183,7 +183,10 @@ def _join(
     store = make.store(folder, roster, settings.store)
     watch, hub, texts = Watch(), Hub(started_ms=now_ms()), make.texts(settings.outreach)
     ruleset = rules.load(make.rule_paths(settings))
-    window, judgement = snapshot.restore(folder / "state", lambda held: Judgement(roster, ruleset, held=held))
+    allowed = settings.detect.false_alarms_per_week or None
+    window, judgement = snapshot.restore(
+        folder / "state", lambda held: Judgement(roster, ruleset, held=held, false_alarms_per_week=allowed)
+    )
     turn = Turn(
         ledger=engine, roster=roster, store=store, judgement=judgement, texts=texts, watch=watch,
         sender=settings.outreach.sender_name, tell=hub.publish, folder=folder / "state",

@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.detect import cohort, episodes, facts, firmware, prior, surprise, suspicion, tide
+from gateway.detect import budget, episodes, facts, prior, surprise, suspicion, tide
 from gateway.detect.detector import Detector, Samples, State, grown, pace, pace_init
-from gateway.detect.drift import DRIFT, daily_mean, hours, per_day
+from gateway.detect.drift import DRIFT, per_day
 from gateway.detect.explain import device_sentence, sentence
 from gateway.detect.habits import SETTLING, Habits, Verdict
 from gateway.detect.lesson import Challenger
 from gateway.detect.level import LEVEL
 from gateway.detect.logs import COLUMNS, PRECURSOR, LogState
 from gateway.detect.series import BROAD, DETECTORS, EVIDENCE_ONLY, SUDDEN
+from gateway.detect.shared import Shared
 from gateway.detect.silence import SILENCE, overdue
 from gateway.detect.surprise import DeviceScores
 from gateway.detect.suspicion import Doubts
@@ -33,7 +34,6 @@ SERIES_DETECTORS = DETECTORS
 HABIT, SURPRISE = "device.habit", "device.surprise"
 DEVICE_SILENCE = "device.silence"
 OF_DEVICE = {"cohort.score": "standing", "cohort.firmware_score": "firmware"}
-COHORT_EVERY_MS = 3_600_000  # daily means move by a twenty-fourth of a step in that time
 Turned = tuple[str, episodes.Turns]
 
 
@@ -42,6 +42,7 @@ class EngineSettings:
     """How the engine runs."""
 
     detectors: tuple[Detector, ...] = DETECTORS
+    false_alarms_per_week: float | None = None  # of 1,000 devices; see `budget`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +66,8 @@ class Engine:
         self.now_ms = 0
         self.habits = Habits()
         self.logs = LogState(roster)
-        self._baselines: dict[int, cohort.Baseline] = {}
-        self._priors = prior.Priors()
-        self._cohorts: tuple[tuple[int, int], Integers] = ((0, 0), np.zeros(0, np.int64))  # as of so many devices
+        self.shared = Shared(self.settings.false_alarms_per_week)
         self._seen: tide.Tide | None = None
-        self._cohort_ms = 0
         self._rooms = {"series": 0, "device": 0}
         self._tables: dict[str, State] = {name: init(0) for name, init in self._inits().items()}
 
@@ -81,7 +79,7 @@ class Engine:
         self._make_room()
         self.now_ms, self._seen = now_ms, None
         unheard = prior.unheard(self._tables["series.pace"], block.series)
-        prior.give(self._priors, self._tables, self.roster, unheard, now_ms)
+        prior.give(self.shared.priors, self._tables, self.roster, unheard, now_ms)
         samples, fresh = pace(self._tables["series.pace"], block.series, block.t_ms, block.value)
         late = block.late[fresh]
         highest, sudden, broad = np.zeros((3, len(samples)))
@@ -106,7 +104,7 @@ class Engine:
         said = self.logs.advance(block.logs, now_ms)
         scores = np.zeros(len(block))
         scores[fresh] = highest
-        self._follow_cohorts()
+        self.shared.follow(self.roster, self._tables, now_ms)
         return Findings(
             opened=tuple(episode for episode in told if episode.end_ms is None) + said.opened,
             changed=self._changed() + said.changed,
@@ -158,6 +156,8 @@ class Engine:
         """Put a stretch of a device's past under suspicion, so that no habit learns it; or free it of it."""
         self._make_room()
         suspicion.mark(self._tables["device.past"]["past"][device], start_ms, end_ms, suspect=suspect)
+        if suspect:
+            budget.doubt(self._tables["device.budget"], device, end_ms)
 
     def doubts(self, device: int) -> Doubts:
         """What is held against the past of a device."""
@@ -176,7 +176,7 @@ class Engine:
 
     def train_cohorts(self) -> None:
         """Take new baselines of all cohorts, with fleet models. For a job, not for the hot path."""
-        self._take_baselines(with_model=True)
+        self.shared.take(self.roster, self._tables, self.now_ms, with_model=True)
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """All that the engine remembers, as named arrays that are copies. Baselines of cohorts are taken anew."""
@@ -184,15 +184,14 @@ class Engine:
         held = {f"{table}/{name}": array.copy() for table, state in tables for name, array in state.items()}
         held |= {f"habits/{name}": array for name, array in self.habits.snapshot().items()}
         held |= {f"logs/{name}": array for name, array in self.logs.snapshot().items()}
-        held |= {f"priors/{name}": array for name, array in self._priors.snapshot().items()}
-        times = np.array([self.now_ms, self._cohort_ms])
-        return held | {"now_ms": times, "rooms": np.array(list(self._rooms.values()))}
+        held |= {f"shared/{name}": array for name, array in self.shared.snapshot().items()}
+        return held | {"now_ms": np.array([self.now_ms]), "rooms": np.array(list(self._rooms.values()))}
 
     @staticmethod
     def restore(roster: Roster, held: dict[str, NDArray[Any]], settings: EngineSettings | None = None) -> Engine:
         """An engine that goes on where `snapshot` was taken. A detector that is new or changed since starts afresh."""
         engine = Engine(roster, settings)
-        engine.now_ms, engine._cohort_ms = held["now_ms"].tolist()
+        engine.now_ms = int(held["now_ms"][0])
         engine._rooms = dict(zip(engine._rooms, held["rooms"].tolist(), strict=True))
         for table, init in engine._inits().items():
             fresh = init(engine._rooms[table.split(".")[0]])
@@ -201,8 +200,8 @@ class Engine:
             engine._tables[table] = {n: a.copy() for n, a in past.items() if a is not None} if known else fresh
         habits = {k.removeprefix("habits/"): v for k, v in held.items() if k.startswith("habits/")}
         engine.habits = Habits.restore(habits) if habits else engine.habits
-        priors = {k.removeprefix("priors/"): v for k, v in held.items() if k.startswith("priors/")}
-        engine._priors = prior.Priors.restore(priors)
+        shared = {k.removeprefix("shared/"): v for k, v in held.items() if k.startswith("shared/")}
+        engine.shared = Shared.restore(shared, engine.settings.false_alarms_per_week)
         logs = {k.removeprefix("logs/"): v for k, v in held.items() if k.startswith("logs/")}
         engine.logs = LogState.restore(roster, logs) if logs else engine.logs
         return engine
@@ -217,7 +216,7 @@ class Engine:
         return (
             inits
             | {"device.pace": pace_init, "device.scores": surprise.init, "device.latest": _device_init}
-            | {"device.past": suspicion.init}
+            | {"device.past": suspicion.init, "device.budget": budget.init}
         )
 
     def _make_room(self) -> None:
@@ -247,14 +246,17 @@ class Engine:
         members = self.habits.advance(rows, samples, devices, roster.series_count)
         found = surprise.combine(self._tables["device.scores"], rows, gathered, members, moments.interval_s)
         quiet = np.maximum.reduceat(late[rows.order], rows.first) if rows.first.size else np.zeros(0, np.bool_)
-        habitual = ~np.isnan(members[:, 0])
-        for table, score in ((HABIT, np.where(habitual, found.state, 0.0)), (SURPRISE, found.alarm)):
-            live = np.where(quiet, 0.0, score)
+        state = np.where(np.isnan(members[:, 0]), 0.0, found.state)
+        loud = np.where(quiet, 0.0, np.maximum(state, found.alarm))
+        budget.note(self._tables["device.budget"], rows.device, rows.t_ms, loud)
+        limit = self.shared.budget.threshold
+        for table, score in ((HABIT, state), (SURPRISE, found.alarm)):
+            live = np.where(quiet, 0.0, score / limit)
             turns.append((f"{table}.episodes", episodes.fold(self._tables[f"{table}.episodes"], moments, live)))
             hit = np.flatnonzero(live >= episodes.OPEN)
             self._tables["device.latest"]["latest"]["stirred_ms"][rows.device[hit]] = rows.t_ms[hit]
         last = np.flatnonzero(np.diff(rows.device, append=-1) != 0)
-        now = np.where(quiet, 0.0, np.maximum(np.where(habitual, found.state, 0.0), found.event))
+        now = np.where(quiet, 0.0, np.maximum(state, found.event)) / limit
         self._tables["device.latest"]["latest"]["score"][rows.device[last]] = now[last]
         return found
 
@@ -273,10 +275,8 @@ class Engine:
     def _tide(self) -> tide.Tide:
         """Where tides run, and scores as they stand out of them; of the present advance."""
         roster, seen = self.roster, self._seen
-        if self._cohorts[0] != (len(roster.devices), roster.replaced):
-            self._cohorts = ((len(roster.devices), roster.replaced), cohort.cohorts_of(roster.devices))
         if seen is None or (seen.series.size, seen.device.size) != (roster.series_count, len(roster.devices)):
-            seen = self._seen = tide.run(roster, self._tables, self._cohorts[1], self.now_ms)
+            seen = self._seen = tide.run(roster, self._tables, self.shared.cohorts(roster), self.now_ms)
         return seen
 
     def _tell(self, turns: list[Turned]) -> list[Episode]:
@@ -287,6 +287,8 @@ class Engine:
             for k, row in enumerate(turned.row.tolist()):
                 if turned.opened[k] and now.hides(table, row):
                     episodes.mute(state, row)
+                    if table in tide.OF_DEVICE:
+                        budget.dismiss(self._tables["device.budget"], row)
                 elif turned.opened[k] or not episodes.is_muted(state, row):
                     told.append(self._episode(table, turned, k))
                     self._suspect_episode(table, turned, k)
@@ -359,23 +361,6 @@ class Engine:
     def _device_latest(self, name: str) -> Floats:
         found: Floats = self._tables["device.latest"]["latest"][name][: len(self.roster.devices)].astype(float)
         return found
-
-    def _follow_cohorts(self) -> None:
-        if self.now_ms - self._cohort_ms >= COHORT_EVERY_MS and DRIFT in self.settings.detectors:
-            self._take_baselines(with_model=False)
-
-    def _take_baselines(self, *, with_model: bool) -> None:
-        """Baselines of all cohorts and the standing of every device in them; models are kept until the next job."""
-        roster, latest = self.roster, self._tables["device.latest"]["latest"]
-        self._cohort_ms = self.now_ms
-        level = daily_mean(self._tables["series.drift"])
-        self._baselines = cohort.learn_all(roster, level, with_model=with_model, held=self._baselines)
-        self._priors = prior.learn(roster, self._tables)
-        count = len(roster.devices)
-        latest["standing"][:count] = cohort.standing(roster, level, self._baselines)
-        value = self._tables["series.latest"]["latest"]["value"][: roster.series_count]
-        settled = hours(self._tables["series.drift"])[: roster.series_count] > DRIFT.warmup
-        latest["firmware"][:count] = firmware.standing(roster, firmware.moves(self._tables, value), settled)
 
 
 def _latest_init(count: int) -> State:

@@ -116,8 +116,8 @@ def test_the_order_of_devices_changes_no_prior() -> None:
     play(one, given, size=6 * HOUR)
     play(two, given.reshape(OLD, 2, -1)[::-1].reshape(given.shape), size=6 * HOUR)
 
-    mine, other = ({k: v for k, v in e.snapshot().items() if k.startswith("priors/")} for e in (one, two))
-    assert mine["priors/rows"].size == 2
+    mine, other = ({k: v for k, v in e.snapshot().items() if k.startswith("shared/priors/")} for e in (one, two))
+    assert mine["shared/priors/rows"].size == 2
     for name, array in mine.items():
         assert array.tobytes() == other[name].tobytes(), name
 
