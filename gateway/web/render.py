@@ -41,6 +41,10 @@ SETTING_WORD = {
 LABEL_WORD = {
     "device_id": "Device", "site": "Place", "type": "Type", "firmware": "Firmware", "rule": "Rule", "cause": "Cause",
 }  # fmt: skip
+MUTED_WORD = {
+    "silence": "Silenced", "maintenance": "Maintenance", "inhibited": "Explained by another",
+    "storm": "Held in a storm", "shared_cause": "Part of a shared cause",
+}  # fmt: skip
 MESSAGE_LOOK = {"delivered": "ok", "failed": "bad", "undelivered": "bad", "unknown": "warn", "held": "warn"}
 
 
@@ -85,6 +89,7 @@ def environment() -> Environment:
         "SETTING_LOOK": SETTING_LOOK,
         "SETTING_WORD": SETTING_WORD,
         "LABEL_WORD": LABEL_WORD,
+        "MUTED_WORD": MUTED_WORD,
     }
     return env
 

@@ -20,7 +20,7 @@ SIGNS = {
 _SUFFIXES = (*sorted(SIGNS, key=len, reverse=True), "ratio", "total", "count")
 _SAID = re.compile(
     r"(?P<name>\b[a-z][a-z0-9]*(?:_[a-z0-9]+)+\b)|(?P<end>\. )|"
-    r"\b(?P<before>near|is|usual|usually|by|reaches|repeated|climbed|sunk|of) "
+    r"\b(?P<before>near|is|been|usual|usually|suggest|by|reaches|repeated|climbed|sunk|of) "
     r"(?P<number>-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?)(?![\d.]*\d| ?%)",
     re.ASCII,
 )
