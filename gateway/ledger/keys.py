@@ -73,11 +73,11 @@ def rewrite(connection: Connection, tables: Iterable[TableClause], *, plain: boo
         key = next(iter(table.c))
         new = {c.name: bindparam(f"new_{c.name}", type_=Text() if plain else c.type) for c in held}
         statement = update(table).where(key == bindparam("at")).values(new)
-        query = select(key, *held).order_by(key).limit(ROWS)
+        every = query = select(key, *held).order_by(key).limit(ROWS)
         while rows := connection.execute(query).all():
             texts = [{"at": row[0]} | {f"new_{c.name}": row._mapping[c.name] for c in held} for row in rows]
             connection.execute(statement, texts)
-            query = query.where(key > rows[-1][0])
+            query = every.where(key > rows[-1][0])
 
 
 def _unlock(engine: Engine, key_file: Path, *, now_ms: int) -> None:
