@@ -80,12 +80,10 @@ def _bearings(folder: Path, train: Path | None) -> list[Row]:
     left = end[lives.unit] - lives.age
     low, median, high = (np.full(left.size, np.nan) for _ in range(3))
     other = _bearing_lives(train) if train else None
+    once = learned.train(other[0], other[1][other[0].unit] - other[0].age, cap=CAP_MINUTES) if other else None
     for unit in np.unique(lives.unit):
         mine = lives.unit == unit
-        if other:
-            model = learned.train(other[0], other[1][other[0].unit] - other[0].age, cap=CAP_MINUTES)
-        else:
-            model = learned.train(_of(lives, ~mine), left[~mine], cap=CAP_MINUTES)
+        model = once if other else learned.train(_of(lives, ~mine), left[~mine], cap=CAP_MINUTES)
         if model:
             answer = model.predict(_of(lives, mine))
             low[mine], median[mine], high[mine] = answer.low, answer.median, answer.high

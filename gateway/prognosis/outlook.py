@@ -1,7 +1,8 @@
 """The live face of failure risk: features advanced block by block, examples kept, outcomes told, a model trained.
 
 `risk.failure_ratio` is the probability of failure within the horizon; NaN before the fleet has shown ten failures, for
-before that nothing honest can be said of probability. `risk.prior_score` ranks devices from the first day.
+before that nothing honest can be said of probability. `risk.prior_score` ranks devices from the first day. Of devices
+likely to fail, `risk.days_left`, `risk.days_low` and `risk.days_high` say when, where those that failed before tell.
 """
 
 from __future__ import annotations
@@ -14,14 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.model import Block, Flags, Floats, Forecast, Integers, Roster
-from gateway.prognosis import prior
+from gateway.prognosis import prior, remaining
+from gateway.prognosis.calibration import Coverage
 from gateway.prognosis.features import Features, Rows
+from gateway.prognosis.remaining import Past, Remaining, Told
 from gateway.prognosis.risk import Examples, RiskModel, train
+from gateway.prognosis.time_left import TimeLeft
 
 ROOM = 200_000  # rows kept to learn from, 80 MB with 100 features; the older half is thinned when they are full
 LEARN_ROWS = 6_000  # healthy rows that a model learns from, evenly drawn and weighted back; trees see no more in more
 LOOKS = 30  # in a horizon: daily for a month
 DAY_MS, HOUR_MS = 86_400_000, 3_600_000
+LIKELY = 0.1  # probability of failure within the horizon from which people are told, and of when
+DAYS = ("risk.days_left", "risk.days_low", "risk.days_high")
+ENOUGH = 10  # answers whose truth came out, from which it is said how often they held
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +37,17 @@ class Lesson:
 
     examples: Examples  # whose horizon is over, or whose device failed
     rows: Rows  # all that were kept, for what is usual
+    past: Past  # the same, with what became of each
+    now_ms: int
+    horizon_ms: int
 
     def learn(self) -> Learned:
         """Seconds of work for tens of thousands of rows."""
         usual = prior.learn(self.rows, self.examples.names) if len(self.rows) else None
-        return Learned(usual, train(self.examples) if len(self.examples.rows) else None)
+        model = train(self.examples) if len(self.examples.rows) else None
+        names = self.examples.names
+        left = remaining.learn(self.past, names, now_ms=self.now_ms, horizon_ms=self.horizon_ms) if model else None
+        return Learned(usual, model, left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +56,7 @@ class Learned:
 
     usual: prior.Prior | None
     model: RiskModel | None
+    left: Remaining | None
 
 
 class Outlook:
@@ -53,6 +67,8 @@ class Outlook:
         self.features = Features(horizon_ms)
         self.model: RiskModel | None = None
         self._prior: prior.Prior | None = None
+        self._left: Remaining | None = None
+        self._told = Told()
         self._roster = Roster()
         self._course_of = np.empty(0, np.int64)  # (series,)
         self._looked_ms = -1
@@ -91,6 +107,14 @@ class Outlook:
             self._looked_ms, self._now = now_ms, (device, rows)
             self._columns.clear()
             self._keep(device, rows, now_ms)
+            if self._left is not None:
+                days = TimeLeft(*(self._column(name)[device] for name in DAYS))
+                self._told.tell(device, now_ms, days)
+
+    @property
+    def coverage(self) -> Coverage:
+        """How often the interval of time left held what came to be, on this fleet."""
+        return self._told.coverage
 
     def served(self, device: Integers, t_ms: Integers, component: str) -> None:
         """Take in service of one component of some devices."""
@@ -103,6 +127,7 @@ class Outlook:
     def failed(self, device: Integers, t_ms: Integers) -> None:
         """Take in failures that have come out: from outcome codes of tickets, service records, a recording's truth."""
         self._failures = np.concatenate([self._failures, np.stack([device, t_ms], 1).astype(np.int64)])
+        self._told.failed(device, t_ms)
 
     def lesson(self, now_ms: int) -> Lesson:
         """The rows whose horizon is over or whose device failed, by device, then time."""
@@ -116,11 +141,12 @@ class Outlook:
         order = chosen[np.lexsort((self._of[chosen, 1], self._of[chosen, 0]))]
         weight = np.where(failed[order], 1.0, float(every))
         names = self.features.names[: self._rows.shape[1]]
-        return Lesson(Examples(self._rows[order], names, self._of[order, 0], left[order], weight), self._rows)
+        examples = Examples(self._rows[order], names, self._of[order, 0], left[order], weight)
+        return Lesson(examples, self._rows, self._past(), now_ms, self.horizon_ms)
 
     def adopt(self, learned: Learned) -> None:
         """Put to work what was learned."""
-        self._prior, self.model = learned.usual, learned.model
+        self._prior, self.model, self._left = learned.usual, learned.model, learned.left
         self._columns.clear()
 
     def train(self, now_ms: int) -> RiskModel | None:
@@ -129,15 +155,21 @@ class Outlook:
         return self.model
 
     def column(self, name: str) -> Floats | None:
-        """(devices,) `risk.failure_ratio` or `risk.prior_score` as of the newest look; None for other names."""
-        if name not in {"risk.failure_ratio", "risk.prior_score"}:
+        """(devices,) one fact of `risk` as of the newest look; None for other names."""
+        if name not in {"risk.failure_ratio", "risk.prior_score", *DAYS}:
             return None
-        if name not in self._columns:
-            self._columns[name] = self._column(name)
-        held, devices = self._columns[name], len(self._roster.devices)
+        held, devices = self._column(name), len(self._roster.devices)
         return np.append(held, np.full(max(devices - held.size, 0), np.nan))
 
     def _column(self, name: str) -> Floats:
+        """(devices,) made once for each look and each model."""
+        if name in DAYS and name not in self._columns:
+            self._columns.update(zip(DAYS, self._days(), strict=True))
+        elif name not in self._columns:
+            self._columns[name] = self._risk(name)
+        return self._columns[name]
+
+    def _risk(self, name: str) -> Floats:
         out = np.full(len(self._roster.devices), np.nan)
         device, rows = self._now
         names = self.features.names[: rows.shape[1]]
@@ -147,7 +179,21 @@ class Outlook:
             out[device] = self.model.probability(rows, names)
         return out
 
-    def forecasts(self, now_ms: int, *, least: float = 0.1, only: int | None = None) -> tuple[Forecast, ...]:
+    def _days(self) -> tuple[Floats, ...]:
+        """(devices,) days left, low and high, of devices likely to fail."""
+        out = tuple(np.full(len(self._roster.devices), np.nan) for _ in DAYS)
+        likely = np.flatnonzero(self._column("risk.failure_ratio") >= LIKELY)
+        if self._left is not None and likely.size:
+            self._gather()
+            answer = self._left.days(self._past(), likely)
+            for into, days in zip(out, (answer.median, answer.low, answer.high), strict=True):
+                into[likely] = days
+        return out
+
+    def _past(self) -> Past:
+        return Past(self._of[:, 0], self._of[:, 1], self._left_ms(), self._rows)
+
+    def forecasts(self, now_ms: int, *, least: float = LIKELY, only: int | None = None) -> tuple[Forecast, ...]:
         """Devices that fail within the horizon with probability `least` or more, by number; `only` one where given."""
         ratio = self.column("risk.failure_ratio")
         if ratio is None or self.model is None:
@@ -158,11 +204,21 @@ class Outlook:
                 device_id=self._roster.devices[n].device_id, name="failure", made_ms=now_ms, risk_ratio=float(ratio[n]),
                 horizon_ms=self.horizon_ms,
                 reason=f"of 100 devices that look like this, {ratio[n] * 100:.0f} fail within {days} days "
-                f"(learned from {known} failures)",
+                f"(learned from {known} failures){self._when(int(n))}",
             )
             for n in np.flatnonzero(ratio >= least)
             if only is None or n == only
         )  # fmt: skip
+
+    def _when(self, number: int) -> str:
+        """What is known of the time left, as the end of a sentence; "" where that is nothing."""
+        median, low, high = (self._column(name)[number] for name in DAYS)
+        if np.isnan(median):
+            return ""
+        said = f"; those that did had {median:.0f} days left, 9 in 10 between {low:.0f} and {high:.0f}"
+        held = self.coverage
+        asked = held.held + held.below + held.above
+        return said + (f" (so far {held.ratio * 100:.0f} % of {asked} such spans held)" if asked >= ENOUGH else "")
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """All state but the model, which `train` makes again from the same rows."""
@@ -170,7 +226,8 @@ class Outlook:
         return {
             **self.features.snapshot(), "rows": self._rows, "of": self._of, "failures": self._failures,
             "course_of": self._course_of, "looked_ms": np.array([self._looked_ms]), "now_device": self._now[0],
-            "now_rows": self._now[1],
+            "now_rows": self._now[1], "told": self._told.waiting,
+            "held": np.array([self.coverage.held, self.coverage.below, self.coverage.above]),
         }  # fmt: skip
 
     @classmethod
@@ -184,6 +241,8 @@ class Outlook:
         )
         new._looked_ms = int(snapshot["looked_ms"][0])
         new._now = (np.array(snapshot["now_device"]), np.array(snapshot["now_rows"]))
+        if "told" in snapshot:  # a snapshot of an older version has none
+            new._told = Told(np.array(snapshot["told"]), Coverage(*snapshot["held"].tolist()))
         return new
 
     def _grow(self, roster: Roster) -> None:

@@ -35,6 +35,12 @@ def story():
     return lived(Outlook(horizon_ms=10 * DAY_MS), roster, errors, end, last=120), roster, errors, end
 
 
+@pytest.fixture(scope="module")
+def learned(story):
+    outlook, _, _, end = story
+    return outlook, outlook.train(START_MS + 120 * DAY_MS), end
+
+
 def test_before_ten_failures_only_the_order_is_known(story):
     _, roster, errors, end = story
     young = lived(Outlook(horizon_ms=10 * DAY_MS), roster, errors, end, last=32)
@@ -47,10 +53,9 @@ def test_before_ten_failures_only_the_order_is_known(story):
     assert score[soon].mean() > 3.0 * score[end < 0].mean()
 
 
-def test_risk_learned_from_the_fleets_failures_finds_those_to_come(story):
-    outlook, _, _, end = story
+def test_risk_learned_from_the_fleets_failures_finds_those_to_come(learned):
+    outlook, model, end = learned
 
-    model = outlook.train(START_MS + 120 * DAY_MS)
     ratio = outlook.column("risk.failure_ratio")
 
     soon = (end >= 120) & (end < 128)
@@ -98,3 +103,33 @@ def test_log_codes_are_counted_and_service_wipes_fresh_traces():
     assert before[0, rise] == 2.0
     assert np.isnan(before[1, rise])
     assert after._now[1][0, rise] == 0.0
+
+
+def test_time_left_of_devices_likely_to_fail_is_learned_from_those_that_failed(learned):
+    outlook, _, end = learned
+
+    left, low, high = (outlook.column(f"risk.days_{part}") for part in ("left", "low", "high"))
+
+    told = np.isfinite(left)
+    soon = (end >= 120) & (end < 127)
+    truth = end - 119.0
+    assert told[soon].mean() > 0.6
+    assert told[end < 0].mean() < 0.05
+    assert np.abs(left - truth)[told & soon].mean() < 3.0
+    assert (low <= left)[told].all()
+    assert (left <= high)[told].all()
+    assert "days left" in outlook.forecasts(START_MS + 120 * DAY_MS)[0].reason
+
+
+def test_how_often_the_interval_held_is_counted_on_the_fleet_itself(story):
+    _, roster, errors, end = story
+    outlook = lived(Outlook(horizon_ms=10 * DAY_MS), roster, errors, end, last=100)
+    outlook.train(START_MS + 100 * DAY_MS)
+
+    lived(outlook, roster, errors, end, first=100, last=130)
+
+    covered = outlook.coverage
+    assert covered.held + covered.below + covered.above > 20
+    assert 0.7 <= covered.ratio <= 1.0
+    again = Outlook.restore(outlook.snapshot(), roster).coverage
+    assert (again.held, again.below, again.above) == (covered.held, covered.below, covered.above)
