@@ -132,7 +132,11 @@ class Coverage:
         self.held += int(((low <= truth) & (truth <= high)).sum())
 
     @property
+    def known(self) -> int:
+        """Truths that have come out."""
+        return self.held + self.below + self.above
+
+    @property
     def ratio(self) -> float:
         """Share held; NaN before the first truth."""
-        total = self.held + self.below + self.above
-        return self.held / total if total else float("nan")
+        return self.held / self.known if self.known else float("nan")

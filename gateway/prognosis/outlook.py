@@ -216,9 +216,10 @@ class Outlook:
         if np.isnan(median):
             return ""
         said = f"; those that did had {median:.0f} days left, 9 in 10 between {low:.0f} and {high:.0f}"
-        held = self.coverage
-        asked = held.held + held.below + held.above
-        return said + (f" (so far {held.ratio * 100:.0f} % of {asked} such spans held)" if asked >= ENOUGH else "")
+        known = self.coverage.known
+        return said + (
+            f" (so far {self.coverage.ratio * 100:.0f} % of {known} such spans held)" if known >= ENOUGH else ""
+        )
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """All state but the model, which `train` makes again from the same rows."""

@@ -156,6 +156,10 @@ class Turn:
         with self._lock:
             self.judgement.outlook.adopt(learned)
         risk = f"risk learned from {learned.model.failures} failures" if learned.model else "no failure risk yet"
+        covered = self.judgement.outlook.coverage
+        if covered.known:
+            self.watch.set("time_left_held_ratio", covered.ratio)
+            risk += f"; time left within its interval {covered.ratio:.0%} of {covered.known} times"
         return f"cohorts of {len(self.judgement.roster.devices):,} devices; {risk}"
 
     def learn_habits(self, schooling: Schooling) -> str:
