@@ -2,14 +2,16 @@
 
 A `Habit` is trained on a schedule from rows (one value of every metric at one time) that no rule, episode or outcome
 puts under suspicion, and is then frozen. A row is scaled by the ranges of training, turned into the principal axes
-of training, and smoothed over a few rows. Four members judge it: the distance to the nearest known condition, the
-size of its lasting deviation, and both again for its change against the last hundred rows. Each member is calibrated
-by rows that it did not learn from, so that members may be averaged.
+of training, and smoothed over three lengths of memory. Members judge it: at each length the distance to the nearest
+known condition, which stays where it was learned; at the two shorter ones the size of the deviation from where the
+device usually is, which the habit follows; and both for the change against the last rows. Each member is calibrated by
+rows that it did not learn from, so that members may be averaged.
 
 All numbers of one habit lie in one float32 vector, so that a fleet is a pool of vectors and one compiled loop:
-center (d), unit (d), inverse variances (4, d), steps of the kept points (2, d), the grid of quantiles with tail
-(MEMBERS, GRID + 1); then, packed, the axes as int16 in steps of 1/AXIS_STEPS (d, d), and conditions (d, KEPT) and
-changes (d, KEPT) as int8 in steps of their own for each axis. Packed it is 0.4 of the size, and judges no worse.
+center (d), unit (d), inverse variances (4, d), steps of the kept points (SETS, d), the grid of quantiles with tail
+(MEMBERS, GRID + 1); then, packed, the axes as int16 in steps of 1/AXIS_STEPS (d, d), and conditions at three lengths
+(3, d, KEPT) and changes (d, KEPT) as int8 in steps of their own for each axis. Packed it is 0.4 of the size, and judges
+no worse.
 """
 
 from __future__ import annotations
@@ -22,9 +24,10 @@ from numpy.typing import NDArray
 
 from gateway.model import Flags, Floats, Integers
 
-KEPT = 64  # conditions and changes kept: 32 to 300 differ by less than .02 in VUS-PR, 2026-11
-MEMBERS = 6
-NEAR, FAST, SLOW, SLOWEST, CHANGE_NEAR, CHANGE = range(MEMBERS)
+KEPT = 32  # conditions of each length, and changes: 32 to 300 differ by less than .02 in VUS-PR, 2026-11
+SETS = 4
+MEMBERS = 7
+NEAR, NEAR_SLOW, NEAR_SLOWEST, FAST, SLOW, CHANGE_NEAR, CHANGE = range(MEMBERS)
 GAINS = (0.2, 0.05, 0.02)  # of the three smoothings, per row; the last is what a change is measured against
 AXES = 0.1  # gain of the smoothing before axes are taken: what metrics share shows when their own noise is gone
 CLIP = 25.0  # units, beyond which a metric adds no more
@@ -44,14 +47,14 @@ Pool = NDArray[np.float32]
 @njit(cache=True)
 def _head(d: int) -> int:
     """Numbers before what is packed."""
-    count: int = 8 * d + MEMBERS * (GRID + 1)
+    count: int = (6 + SETS) * d + MEMBERS * (GRID + 1)
     return count
 
 
 @njit(cache=True)
 def size(metrics: int) -> int:
     """Numbers in the vector of a habit over so many metrics."""
-    count: int = _head(metrics) + (metrics**2 + 1) // 2 + 2 * PACKED * metrics
+    count: int = _head(metrics) + (metrics**2 + 1) // 2 + SETS * PACKED * metrics
     return count
 
 
@@ -85,23 +88,25 @@ def _travel(row: Floats, motion: Floats, habit: Pool, out: Floats) -> None:
     motion is (4, d): fast, slow and slowest position on the axes, and the followed center; NaN before the first row.
     """
     d = row.size
-    inverse, steps = habit[2 * d : 6 * d], habit[6 * d : 8 * d]
-    kept = habit[habit.size - 2 * PACKED * d :].view(np.int8)
+    inverse, steps = habit[2 * d : 6 * d], habit[6 * d : (6 + SETS) * d].reshape(SETS, d)
+    kept = habit[habit.size - SETS * PACKED * d :].view(np.int8).reshape(SETS, d * KEPT)
     position = _place(row, habit)
     if np.isnan(motion[0, 0]):
         motion[0], motion[1], motion[2], motion[3] = position, position, position, 0.0
     out[:] = 0.0
-    step, fast = np.empty(d), np.empty(d)
+    points = np.empty((SETS, d))
     for k in range(d):
         for g in range(3):
             motion[g, k] += GAINS[g] * (position[k] - motion[g, k])
+            points[g, k] = motion[g, k] * np.sqrt(inverse[g * d + k])
+        for g in range(2):
             away = motion[g, k] - motion[3, k]
             out[FAST + g] += away * away * inverse[g * d + k]
-        step[k] = position[k] - motion[2, k]
-        fast[k] = (motion[0, k] - motion[3, k]) * np.sqrt(inverse[k])
-        out[CHANGE] += step[k] * step[k] * inverse[3 * d + k]
-    out[NEAR] = _nearest(fast, kept[: KEPT * d], steps[:d])
-    out[CHANGE_NEAR] = _nearest(step, kept[KEPT * d :], steps[d:])
+        points[3, k] = position[k] - motion[2, k]
+        out[CHANGE] += points[3, k] * points[3, k] * inverse[3 * d + k]
+    for g in range(3):
+        out[NEAR + g] = _nearest(points[g], kept[g], steps[g])
+    out[CHANGE_NEAR] = _nearest(points[3], kept[3], steps[3])
     for m in range(MEMBERS):
         out[m] = np.sqrt(out[m])
 
@@ -135,10 +140,10 @@ def _rarity(x: float, grid: Pool) -> float:
 
 @njit(cache=True, nogil=True)
 def judge(row: Floats, motion: Floats, habit: Pool, out: Floats) -> None:
-    """Rarities of the four members for the next row of a device, -log of a share of training rows each."""
+    """Rarities of the members for the next row of a device, -log of a share of training rows each."""
     _travel(row, motion, habit, out)
     d = row.size
-    grids = habit[8 * d : _head(d)]
+    grids = habit[(6 + SETS) * d : _head(d)]
     for m in range(MEMBERS):
         out[m] = _rarity(out[m], grids[m * (GRID + 1) : (m + 1) * (GRID + 1)])
     hot = out[SLOW] > -np.log(SHARES[GRID - 1])
@@ -192,13 +197,12 @@ def _packed(points: Floats) -> tuple[Pool, NDArray[np.int8]]:
     return steps, np.rint(points / steps).astype(np.int8).T
 
 
-def train(rows: Floats, suspect: Flags, *, seed: int = 0) -> Pool | None:
+def train(rows: Floats, suspect: Flags) -> Pool | None:
     """The habit that the rows teach, or None where there are too few.
 
     Args:
         rows: (rows, metrics) in time order, in each metric's unit; NaN where not known.
         suspect: (rows,) which to leave out.
-        seed: of the choice of kept rows.
 
     Source: principal axes with both statistics: J. E. Jackson and G. S. Mudholkar (1979), Control procedures for
     residuals associated with principal component analysis, Technometrics 21, 341-349; distance to the nearest of
@@ -217,15 +221,17 @@ def train(rows: Floats, suspect: Flags, *, seed: int = 0) -> Pool | None:
     change = position - smooth[-1]
     inverse = np.stack([1.0 / (v.var(axis=0) + noise) for v, noise in zip((*smooth, change), NOISE, strict=True)])
     teach = (np.arange(n) // BLOCK) % 2 == 0
-    kept = np.random.default_rng(seed).choice(np.flatnonzero(teach), KEPT, replace=bool(teach.sum() < KEPT))
-    points = [_packed(smooth[0][kept] * np.sqrt(inverse[0])), _packed(change[kept])]
-    habit = np.zeros(size(rows.shape[1]), np.float32)
-    told = (center, unit, inverse.ravel(), *(steps for steps, _ in points))
-    habit[: 8 * center.size] = np.concatenate(told)
-    habit[_head(center.size) :].view(np.int16)[: axes.size] = axes.ravel()
-    habit[-2 * PACKED * center.size :].view(np.int8)[:] = np.concatenate([counted.ravel() for _, counted in points])
+    taught = np.flatnonzero(teach)
+    kept = taught[np.linspace(0, taught.size - 1, KEPT).astype(np.int64)]  # evenly: no choice by chance was better
+    near = [path[kept] * np.sqrt(scale) for path, scale in zip(smooth, inverse[:3], strict=True)]
+    points = [_packed(each) for each in (*near, change[kept])]
+    d = center.size
+    habit = np.zeros(size(d), np.float32)
+    habit[: (6 + SETS) * d] = np.concatenate([center, unit, inverse.ravel(), *(steps for steps, _ in points)])
+    habit[_head(d) :].view(np.int16)[: axes.size] = axes.ravel()
+    habit[-SETS * PACKED * d :].view(np.int8)[:] = np.concatenate([counted.ravel() for _, counted in points])
     stats = _statistics(rows, habit)
-    habit[8 * center.size : _head(center.size)] = np.concatenate([_grid(stats[~teach, m]) for m in range(MEMBERS)])
+    habit[(6 + SETS) * d : _head(d)] = np.concatenate([_grid(stats[~teach, m]) for m in range(MEMBERS)])
     return habit
 
 

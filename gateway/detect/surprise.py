@@ -18,14 +18,15 @@ from numba import njit
 from numpy.typing import NDArray
 
 from gateway.detect.detector import Samples, State
-from gateway.detect.habit import CHANGE, CHANGE_NEAR, FAST, NEAR, SLOWEST
+from gateway.detect.habit import CHANGE, CHANGE_NEAR, NEAR, SLOW
 from gateway.detect.tail import rarities, tail_init, threshold
 from gateway.model import Floats, Integers
 
 POWER = 4.0  # of the mean over a device's series: of 2, 4, 8 and the maximum the best on ASD, JSD2 and SMD, 2026-11
-SERIES_WEIGHT = 0.65  # of the series against the habit
+SERIES_WEIGHT = 0.8  # of the series against the habit: of .5 to 1 good on ASD, JSD2 and SMD at once, 2026-11
 VOTE = 0.5  # how much the larger of the two counts beside their mean
-CHANGE_WEIGHT = 0.1  # of a rare change in the state: of 0, .1, .2, .3 and .5 good on five sets at once, 2026-11
+LARGEST = 0.65  # weight in the state of the member that deviates most, beside their mean: .5 to .75 the same
+CHANGE_WEIGHT, CHANGE_MOST = 0.25, 1.0  # of a rare change in the state, and the most it counts for: good on five sets
 RARE = float(-np.log(0.02))  # rarity from which a change counts
 LOCK, LOCK_RISE = 120, 1.5  # rows after an alarm in which only a surprise so many times larger is a new one
 BAR, HALF = 0.85, 400.0  # behind that: the bar in shares of the last alarm, and the rows in which it halves
@@ -102,9 +103,9 @@ def _thin(device: Integers, event: Floats, memory: NDArray[Any]) -> Floats:
 
 def lasting(members: Floats) -> Floats:
     """(rows,) log(1 + rarity) of a device's whole condition: its lasting deviations, and changes if they are rare."""
-    logs = np.log1p(members[:, NEAR : SLOWEST + 1])
-    changed = np.log1p(np.maximum(members[:, CHANGE_NEAR:] - RARE, 0.0)).mean(axis=1)
-    found: Floats = 0.5 * (logs.mean(axis=1) + logs[:, FAST:].max(axis=1)) + CHANGE_WEIGHT * changed
+    logs = np.log1p(members[:, NEAR : SLOW + 1])
+    changed = np.minimum(np.log1p(np.maximum(members[:, CHANGE_NEAR:] - RARE, 0.0)).mean(axis=1), CHANGE_MOST)
+    found: Floats = (1.0 - LARGEST) * logs.mean(axis=1) + LARGEST * logs.max(axis=1) + CHANGE_WEIGHT * changed
     return found
 
 

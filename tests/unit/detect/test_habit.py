@@ -129,6 +129,22 @@ def test_a_metric_that_is_missing_counts_as_usual(metrics: int) -> None:
     assert out[habit.SLOW] < -np.log(habit.SHARES[-1])
 
 
+def test_known_conditions_stay_where_they_were_learned_however_long_a_new_one_lasts() -> None:
+    given = rows(2_000)
+    vector = habit.train(given, clean(2_000))
+    assert vector is not None
+    motion, out = np.full((4, 3), np.nan), np.zeros((6_000, habit.MEMBERS))
+    lasting = np.tile(given[1_000:], (6, 1))
+    lasting[:, 2] += 2.0
+
+    for i in range(6_000):
+        habit.judge(lasting[i], motion, vector, out[i])
+
+    early, late = np.median(out[100:1_000], axis=0), np.median(out[5_000:], axis=0)
+    assert (late[: habit.FAST] > 0.9 * early[: habit.FAST]).all()
+    assert late[habit.SLOW] < early[habit.SLOW]
+
+
 def test_stored_samples_become_rows_with_each_metric_at_its_last_value() -> None:
     one = (np.array([10, 20, 30]), np.array([1.0, 2.0, 3.0]))
     two = (np.array([15, 30]), np.array([7.0, 8.0]))
