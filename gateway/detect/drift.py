@@ -23,11 +23,13 @@ CLIP = 3.0  # scales by which an hour may pull the mean of a fortnight: a fault 
 MEMORY = 336.0  # hours: the spread of hourly means over a fortnight
 CAP = 1e3  # scales
 BACK = 0.9  # share of a CUSUM that is kept an hour once the mean of a day is back: forgotten in two days
+NEAR_H, NEAR = 12.0, 0.25  # hours and scales: a mean so short, so close, is back beyond doubt, daily cycle or not
+SOON = 0.8  # share that is kept an hour then: forgotten within a day
 
 RECORD = np.dtype(
     [
         *((name, np.float64) for name in ("fast", "slow", "bucket_sum")),
-        *((name, np.float32) for name in ("span_s", "bucket_s", "bucket_n", "scale", "buckets", "up", "down", "held")),
+        *((name, np.float32) for name in ("span_s", "bucket_s", "bucket_n", "scale", "buckets", "up", "down", "near")),
     ]
 )
 
@@ -52,10 +54,11 @@ def _close_bucket(m: Any) -> None:
     if m.buckets > WARMUP:
         m.up = min(max(0.0, m.up + away / spread - SLACK), CAP)
         m.down = min(max(0.0, m.down - away / spread - SLACK), CAP)
-        if abs(m.fast - m.slow) < SLACK * spread:
-            m.up *= BACK
-            m.down *= BACK
-        m.held = np.log1p(max(m.up, m.down))
+        m.near += (away / spread - m.near) * min(lasted / BUCKET_S / NEAR_H, 1.0)
+        if abs(m.fast - m.slow) < SLACK * spread or abs(m.near) < NEAR:
+            kept = SOON if abs(m.near) < NEAR else BACK
+            m.up *= kept
+            m.down *= kept
 
 
 @njit(cache=True)
@@ -78,7 +81,7 @@ def _drift(series: Integers, value: Floats, gap_s: Floats, memory: NDArray[Any])
         if m.bucket_s >= BUCKET_S:
             _close_bucket(m)
         if m.buckets > WARMUP:
-            raw[i] = m.held
+            raw[i] = np.log1p(max(m.up, m.down))
     return raw
 
 
@@ -89,6 +92,12 @@ def statistic(state: State, samples: Samples) -> Floats:
     """
     raw: Floats = _drift(samples.series, samples.value, samples.gap_s, state["drift"])
     return raw
+
+
+def means(state: State, series: int) -> tuple[float, float]:
+    """The mean of the last day and that of the last fortnight of a series, NaN before it has had one sample."""
+    m = state["drift"][series]
+    return (float(m["fast"]), float(m["slow"])) if m["span_s"] > 0.0 else (np.nan, np.nan)
 
 
 def per_day(state: State) -> Floats:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gateway.detect import budget, episodes, facts, prior, surprise, suspicion, tide
 from gateway.detect.detector import Detector, Samples, State, grown, pace, pace_init
-from gateway.detect.drift import DRIFT, per_day
+from gateway.detect.drift import DRIFT, means, per_day
 from gateway.detect.explain import device_sentence, sentence
 from gateway.detect.habits import SETTLING, Habits, Verdict
 from gateway.detect.lesson import Challenger
@@ -169,6 +169,11 @@ class Engine:
                 suspicion.mark_episode(past, since_ms, self.now_ms, peak)
         return Doubts(int(past["last_h"]), past["bits"])
 
+    def interval_ms(self, device: int) -> float:
+        """The usual time between the moments at which a device speaks; a minute while it is unknown."""
+        usual_s = float(self._tables["device.pace"]["pace"]["interval_s"][device])
+        return 60_000.0 if np.isnan(usual_s) else 1000.0 * usual_s
+
     def adopt(self, device: int, told: Challenger, newest: Floats, now_ms: int) -> Verdict:
         """Put what came of a lesson to work; the device is due again when its time has come, whatever came of it."""
         self._tables["device.past"]["past"]["tried_ms"][device] = now_ms
@@ -318,6 +323,8 @@ class Engine:
         device, metric, observed, expected = row, "", None, None
         if axis == "series":
             device, metric, observed, expected = self._described(row)
+            if detector == DRIFT.name:
+                observed, expected = means(self._tables["series.drift"], row)
         reason = sentence(detector, metric, observed=observed, expected=expected, lasted_s=lasted_s)
         if table.startswith((HABIT, SURPRISE)):
             reason = device_sentence(detector, self._unlike(row) if table.startswith(HABIT) else self._strangest(row))

@@ -43,7 +43,8 @@ def sentence(detector: str, metric: str, *, observed: float | None, expected: fl
     says = {
         "stuck": f"has repeated {number(observed)} for {duration(lasted_s)}, longer than it ever did",
         "variance": f"has varied unlike its habit for {duration(lasted_s)}, near {number(observed)}",
-        "drift": f"has {moved} {share(observed, expected)} from its usual {number(expected)}",
+        "drift": f"has {moved} {share(observed, expected)} from its usual {number(expected)} and is "
+        f"{number(observed)} on average over a day",
         "rhythm": f"is {number(observed)}, which is unusual for this hour of the week",
     }
     return f"{metric} {says.get(detector, f'is {off}')}."

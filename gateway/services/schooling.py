@@ -23,8 +23,9 @@ from gateway.services.judgement import Judgement
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 STEP_MS = 600_000  # between the rows of a habit: it remembers 5, 20 and 50 of them, up to a working day
-SLICE_MS = 7 * DAY_MS  # read at once: 20 metrics every 10 s are 20 MB
+SLICE = 60_000  # samples of a series that are read at once: a week every 10 s, 20 MB with 20 metrics
 YOUNG_MS = 14 * DAY_MS  # heard before the first lesson: every day of the week, and again to be held to it
+MOST_ROWS = 1 << 40  # no bound beside that of slices
 MOST_METRICS = 64  # of one habit: its axes grow with the square
 
 
@@ -78,7 +79,8 @@ class Schooling:
         with turn:
             series = np.flatnonzero(engine.roster.series_device == device)
             held, doubts = engine.habits.champion.get(device), engine.doubts(device)
-        t_ms, rows = _rows(past, series, now_ms - self.past_ms, now_ms + 1)
+            slice_ms = max(int(engine.interval_ms(device) * SLICE) // STEP_MS, 1) * STEP_MS
+        t_ms, rows = _rows(past, series, now_ms - self.past_ms, now_ms + 1, slice_ms=slice_ms)
         own = np.flatnonzero(settled(rows))[:MOST_METRICS] if t_ms.size else np.empty(0, np.int64)
         rows = rows[:, own]
         told = challenge(held, series[own], rows, doubts.cover(t_ms), step_ms=STEP_MS, prove=True)
@@ -127,12 +129,12 @@ class Passed:
         return t_ms[inside], self._value[mine][inside]
 
 
-def _rows(past: Past, series: Integers, start_ms: int, end_ms: int) -> tuple[Integers, Floats]:
+def _rows(past: Past, series: Integers, start_ms: int, end_ms: int, *, slice_ms: int) -> tuple[Integers, Floats]:
     """Rows of a device, the first of each step; read in slices, so that little is in memory at once."""
     times, rows = [np.empty(0, np.int64)], [np.empty((0, series.size))]
-    for at_ms in range(start_ms // STEP_MS * STEP_MS, end_ms, SLICE_MS):
-        ranges = [past.range(number, at_ms, min(at_ms + SLICE_MS, end_ms)) for number in series.tolist()]
-        t_ms, found = aligned(ranges, limit=SLICE_MS)
+    for at_ms in range(start_ms // STEP_MS * STEP_MS, end_ms, slice_ms):
+        ranges = [past.range(number, at_ms, min(at_ms + slice_ms, end_ms)) for number in series.tolist()]
+        t_ms, found = aligned(ranges, limit=MOST_ROWS)
         first = np.flatnonzero(np.diff(t_ms // STEP_MS, prepend=-1))
         times.append(t_ms[first])
         rows.append(found[first])

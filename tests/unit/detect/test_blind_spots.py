@@ -12,13 +12,13 @@ HOUR_MS = 3_600_000
 DAY = 48  # half hours
 
 
-def play(engine: Engine, given: np.ndarray, *, size: int = DAY) -> list[Episode]:
-    """Half-hourly samples of (series, samples), a day a block; every episode that opened."""
+def play(engine: Engine, given: np.ndarray, *, size: int = DAY, told: str = "opened") -> list[Episode]:
+    """Half-hourly samples of (series, samples), a day a block; every episode that opened, or `closed`."""
     found: list[Episode] = []
     for k in range(0, given.shape[1], size):
         start_ms = START_MS + k * HOUR_MS // 2
         part = block(given[:, k : k + size], window=k + 1, start_ms=start_ms, interval_ms=HOUR_MS // 2)
-        found += engine.advance(part, start_ms + size * HOUR_MS // 2).opened
+        found += getattr(engine.advance(part, start_ms + size * HOUR_MS // 2), told)
     return found
 
 
@@ -55,6 +55,21 @@ def test_a_drift_over_three_weeks_is_told_as_a_drift() -> None:
     drift = [e for e in found if e.detector == "drift"]
     assert drift
     assert drift[0].onset_ms < START_MS + 33 * 24 * HOUR_MS
+    assert "has climbed" in drift[0].reason
+    assert "from its usual 50" in drift[0].reason
+    assert drift[0].reason.endswith("on average over a day.")
+
+
+def test_a_drift_that_is_over_is_called_over_within_two_days() -> None:
+    given = 50.0 + noise(1, 40)
+    given[0, 21 * DAY : 24 * DAY] += 5.0
+
+    closed = play(Engine(fleet(1, ("pressure",))), given, told="closed")
+
+    over_ms = START_MS + 24 * 24 * HOUR_MS
+    ended = [e.end_ms for e in closed if e.detector == "drift" and e.onset_ms < over_ms < (e.end_ms or 0)]
+    assert len(ended) == 1
+    assert (ended[0] or 0) < over_ms + 48 * HOUR_MS
 
 
 def test_missing_data_is_told_and_what_follows_a_gap_is_judged_as_before() -> None:

@@ -72,6 +72,12 @@ def test_sentences_call_metrics_by_their_titles() -> None:
             "battery_health_ratio has sunk 30 % from its usual 0.97.",
             "Battery health has sunk 30 % from its usual 97 %.",
         ),
+        (
+            "The device behaves unlike its own past: supply_temperature_celsius has been 61, where its other metrics "
+            "suggest 52.",
+            "The device behaves unlike its own past: supply temperature has been 61 °C, where its other metrics "
+            "suggest 52 °C.",
+        ),
         ("Free memory is 77.4 MiB; at 16 MiB it restarts.", "Free memory is 77.4 MiB; at 16 MiB it restarts."),
     ],
 )
