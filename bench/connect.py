@@ -51,6 +51,7 @@ class Session(asyncio.Protocol):
     def __init__(self, device_id: str, token: str) -> None:
         self._device_id, self._token = device_id, token
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102  # asyncio documents it
         assert isinstance(transport, asyncio.Transport)
@@ -61,7 +62,7 @@ class Session(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:  # noqa: D102
         if data[0] == 0x20 and data[3]:
             self._fail(f"refused: {data[3]}")
-        elif data[0] == 0x20:
+        elif data[0] == 0x20 and self._transport is not None:
             topics = [_text(f"bf/1/{self._device_id}/{kind}") + b"\0" for kind in DOWN]
             self._transport.write(_packet(0x82, b"\0\1" + b"".join(topics)))
         elif data[0] == 0x90 and not self.ready.done():
@@ -72,7 +73,9 @@ class Session(asyncio.Protocol):
 
     def close(self) -> None:
         """Let the link go."""
-        self._transport.close()
+        self.ready.cancel()
+        if self._transport is not None:
+            self._transport.close()
 
     def _fail(self, reason: str) -> None:
         if not self.ready.done():
@@ -103,6 +106,7 @@ async def connect(port: int, tokens: Mapping[str, str]) -> tuple[list[Session], 
                     await link.ready
             except (OSError, TimeoutError) as exc:
                 tries[type(exc).__name__] += 1
+                link.close()
             else:
                 tries["connected"] += 1
                 return link
