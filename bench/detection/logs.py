@@ -29,7 +29,7 @@ from gateway.model import Flags, Floats
 
 BLOCK = 2_000  # lines a call, as blocks hand them over
 LINES = 20_000  # of the made-up log
-QUICK_WINDOWS = 1_600  # windows of a machine that `quick` forecasts
+QUICK_WINDOWS = 1_600  # of a machine that `quick` leaves out
 MINUTE_MS = 60_000
 PENDING = 32  # questions of eight hours; windows end at most every 20 minutes
 
@@ -160,7 +160,7 @@ def _next_alarm(file: Path, *, quick: bool) -> list[Row]:
     if not file.exists():
         return []
     started = time.process_time()
-    chosen = [m for m in machines(file) if not quick or len(m) < QUICK_WINDOWS]
+    chosen = list(machines(file, most=QUICK_WINDOWS if quick else None))
     found = [forecasts(windows) for windows in chosen]
     truth, score = (np.concatenate(parts) for parts in zip(*found, strict=True))
     seconds = time.process_time() - started

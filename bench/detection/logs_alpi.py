@@ -69,13 +69,15 @@ class _Part:
         return begins(self.rows[i + 1], self.outcomes[i])
 
 
-def machines(file: Path) -> Iterator[list[Window]]:
-    """Every machine's windows in the order of time, first those to learn from."""
+def machines(file: Path, *, most: int | None = None) -> Iterator[list[Window]]:
+    """Every machine's windows in the order of time, first those to learn from; of those with fewer than `most`."""
     with np.load(file) as held:
         device = [held["device_train"], held["device_test"]]
         windows = [held["x_train"], held["x_test"]]
         outcomes = [np.unpackbits(held[f"y_{part}"], axis=1)[:, :CODES] > 0 for part in ("train", "test")]
     for number in np.unique(device[0]).tolist():
+        if most is not None and sum(int((d == number).sum()) for d in device) >= most:
+            continue
         parts = [
             _Part([bytes(row[row > 0]) for row in w[d == number]], o[d == number], w.shape[1])
             for d, w, o in zip(device, windows, outcomes, strict=True)

@@ -32,12 +32,13 @@ _RINGS = np.array([2.0, 8.0, 24.0, 72.0, 240.0, 720.0]) * _HOUR_MS  # half-lives
 _DAY = 2  # position of a day among them
 _ANSWERS = np.array([24.0, 120.0, 720.0]) * _HOUR_MS  # half-lives of how often a code was the answer
 _FADES = np.exp(-1.0 / np.array([4.0, 12.0]))  # in alarms
+_RARE = (1, _DAY, 4)  # rings that mean something else of a code that seldom sounds
 _PRESENT = 0.25  # of a code's ring of a day: it sounded within two days
 _AFTER = 20.0  # questions that a rate after a code is shrunk by towards the code's own rate
 _RARELY = ((0.03, 3.0), (0.3, 30.0))  # answers and questions before anything is known: one in a hundred
 _FAR = 200.0  # alarms ago: never
 _NEVER_MS = -(1 << 40)
-_FEATURES = 24
+_FEATURES = 30
 _TRUSTED = 2  # the feature that all weight is on at first: the rate of the last five days
 _FORGET = 0.9998  # of the model at each answer
 _MOST = 1.0  # that one answer moves any log odds: a young model would leap
@@ -56,7 +57,7 @@ def layout(room: int, pending: int) -> np.dtype[Any]:
             *(("after", np.float32, (room, room)), ("beside", np.float32, (room, room))),
             *(("now_ms", np.int64), ("heard_ms", np.int64), ("learned_ms", np.int64)),
             *(("count", np.float32), ("questions", np.float32), ("ends", np.int16, 2)),
-            *(("weight", np.float64, _FEATURES), ("precision", np.float64, (_FEATURES, _FEATURES))),
+            *(("weight", np.float64, _FEATURES), ("precision", np.float32, (_FEATURES, _FEATURES))),
             *(("q_ms", np.int64, pending), ("q_end", np.int16, pending), ("q_share", np.float32, pending)),
             *(("q_features", np.float32, (pending, room, _FEATURES)), ("q_present", np.bool_, (pending, room))),
             *(("q_known", np.bool_, (pending, room)), ("q_sounded", np.bool_, (pending, room)), ("asked_n", np.int16)),
@@ -197,18 +198,10 @@ class NextAlarms:
         idle = np.log1p(np.clip(hours, 0.0, 20_000.0))
         ago = np.log1p(np.minimum(held["count"] - held["last"], _FAR))
         whole = [idle[-1], np.log1p(here), *np.log1p(ring.sum(1)[: _DAY + 1])]
-        ones = np.ones(rate.size)
-        columns = [
-            ones,
-            *lately,
-            _logit(rate),
-            *after,
-            *lifts,
-            ago,
-            *np.log1p(held["fade"]),
-            *np.log1p(ring),
-            idle[:-1],
-        ]
+        ones, rung = np.ones(rate.size), np.log1p(ring)
+        told = [*lately, _logit(rate), *after, *lifts]
+        rare = [amount * _logit(rate) / 5.0 for amount in (idle[:-1], *rung[list(_RARE)], ago, whole[2])]
+        columns = [ones, *told, ago, *np.log1p(held["fade"]), *rung, idle[:-1], *rare]
         return np.stack([*columns, *(ones * amount for amount in whole)], -1), present
 
     def _after(self, end: int, rate: Floats) -> Floats:
@@ -238,7 +231,7 @@ class NextAlarms:
         chance = 1.0 / (1.0 + np.exp(-np.clip(x @ held["weight"], -15.0, 15.0)))
         curve = share * (x * (chance * (1.0 - chance))[:, None]).T @ x
         held["precision"] = _FORGET * held["precision"] + (1.0 - _FORGET) * np.eye(_FEATURES) + curve
-        step = np.linalg.solve(held["precision"], share * (sounded[known] - chance) @ x)
+        step = np.linalg.solve(held["precision"].astype(np.float64), share * (sounded[known] - chance) @ x)
         held["weight"] += step * min(1.0, _MOST / max(float(np.abs(x @ step).max(initial=0.0)), _MOST))
         since = max(asked_ms - max(int(held["learned_ms"]), 0), 0) if held["learned_ms"] > 0 else 0
         keep = 0.5 ** (since / _ANSWERS)
