@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from gateway.detect.habit import MEMBERS, SHARES, Pool, judge, train
+from gateway.detect.habit import GAINS, MEMBERS, Pool, judge, train
 from gateway.detect.surprise import lasting
 from gateway.model import Flags, Floats, Integers
 
@@ -112,18 +112,21 @@ def _compared(champion: Pool | None, challenger: Pool, rows: Floats) -> str:
 
 
 def _temper(rows: Floats, vector: Pool) -> float:
-    """How many times as rare as it should a habit calls the rarest of the rows that it has not learned from."""
-    if rows.shape[0] == 0:
+    """How many times as rare as it should a habit calls the rarest of the rows that it has not learned from.
+
+    Of n independent rows the rarest has, about, a rarity of log n; but of rows that remember others, as many are one.
+    """
+    alone = rows.shape[0] * GAINS[-1]
+    if alone < 1.0:
         return 1.0
-    rarity = np.expm1(lasting(_run(rows, vector)))
-    return max(1.0, float(np.quantile(rarity, 1.0 - SHARES[-1]) / -np.log(SHARES[-1])))
+    return max(1.0, float(np.expm1(lasting(_run(rows, vector))).max() / max(np.log(alone), 1.0)))
 
 
 @njit(cache=True, nogil=True)
 def _run(rows: Floats, vector: Pool) -> Floats:
-    """(rows, MEMBERS) rarities of rows in a row."""
+    """(rows, MEMBERS) rarities of rows in a row, from the center of training: of no row does a memory know the mean."""
     found = np.zeros((rows.shape[0], MEMBERS))
-    motion = np.full((4, rows.shape[1]), np.nan, np.float32)
+    motion = np.zeros((4, rows.shape[1]), np.float32)
     for i in range(rows.shape[0]):
         judge(rows[i], motion, vector, found[i])
     return found
