@@ -39,7 +39,6 @@ from gateway.errors import ConfigError
 START_S, STOP_S, KICK_S = 15.0, 1.5, 5.0
 HEALTH_EVERY_S, HEALTH_FAILURES = 2.0, 5
 BACKOFF_S, LONGEST_BACKOFF_S = 0.2, 10.0
-AGAIN_S = 0.02  # a device that asks before we are back waits AUTH_TIMEOUT_S for nothing
 LEAST_FREE_BYTES = 32 << 20  # a few of JetStream's block files
 ROOM_EVERY_S = 30.0  # between restarts for the sake of a disk that was full
 _VIOLATION = re.compile(rb"(Publish|Subscription) Violation")
@@ -120,7 +119,7 @@ class Broker:
         if tls := self.config.tls:
             self._stamp, self.certificate_ends_ms = stamp_of(tls), certificate_ends_ms(tls)
         await self._launch()
-        options = {"max_reconnect_attempts": -1, "reconnect_time_wait": AGAIN_S, "error_cb": _quiet}
+        options = {"max_reconnect_attempts": -1, "reconnect_time_wait": 0.2, "error_cb": _quiet}
         self._client = await nats.connect(
             self.nats_url, user=GATEWAY, password=self.config.gateway_password, name="admission", **options
         )
