@@ -33,7 +33,7 @@ FACTS: Final = {
     "log.burst_score": "how unusual the device's log rate is; 1.0 is the threshold",
     "log.precursor_score": "what recent log lines say of failure; 1.0: it is ten times as likely as usual",
     "cohort.score": "distance of the device from its cohort; 1.0 is the threshold",
-    "cohort.firmware_score": "how surely its firmware version changes devices, against their own past and other versions; 1.0 is the threshold",
+    "cohort.firmware_score": "how surely its firmware version changes devices; 1.0 is the threshold",
     "silent_s": "seconds since the device was last heard",
     "reboots_24h": "how often the device started within the last 24 hours",
     "clock_skew_s": "device clock minus gateway clock; positive where the device is ahead",
