@@ -44,7 +44,7 @@ def scores(fleet: Fleet) -> Floats:
     watched = fleet.decided()
     for start in np.arange(STEP_H, fleet.at_h.max(), STEP_H):
         now = (fleet.at_h >= start) & (fleet.at_h < start + STEP_H)
-        over = watched & (fleet.at_h + np.minimum(left, fleet.horizon_h) <= start)
+        over = watched & (fleet.at_h + fleet.horizon_h <= start)
         model = risk.train(fleet.examples(over, np.where(fleet.at_h + left <= start, left, np.inf)))
         if model is not None:
             out[now] = model.probability(fleet.rows[now], fleet.names)

@@ -177,7 +177,8 @@ def _measured(fleet: Fleet, folder: Path) -> tuple[Flags, tuple[tuple[int, float
 
 def _train(fleet: Fleet, component: str, chosen: Flags) -> risk.RiskModel | None:
     left = fleet.left_h(component)
-    chosen = chosen & (fleet.decided() | (left <= fleet.horizon_h))
+    over = fleet.at_h + fleet.horizon_h <= max(end for _, _, end in fleet.exposure)
+    chosen = chosen & over & (fleet.decided() | (left <= fleet.horizon_h))
     return risk.train(fleet.examples(chosen, left), component=component)
 
 

@@ -35,7 +35,7 @@ ENOUGH = 10  # answers whose truth came out, from which it is said how often the
 class Lesson:
     """What may be learned from by now: a copy, so that learning may take its time on another thread."""
 
-    examples: Examples  # whose horizon is over, or whose device failed
+    examples: Examples  # whose horizon is over
     rows: Rows  # all that were kept, for what is usual
     past: Past  # the same, with what became of each
     now_ms: int
@@ -130,14 +130,18 @@ class Outlook:
         self._told.failed(device, t_ms)
 
     def lesson(self, now_ms: int) -> Lesson:
-        """The rows whose horizon is over or whose device failed, by device, then time."""
+        """The rows whose horizon is over, by device, then time.
+
+        A row of yesterday whose device failed today is left out as well: among the newest rows only failures would be
+        known, and whatever grows with time, such as hours in service, would seem to foretell them.
+        """
         self._gather()
         left = self._left_ms() / self.horizon_ms
         failed = left <= 1.0
-        known = failed | (self._of[:, 1] + self.horizon_ms <= now_ms)
-        healthy = np.flatnonzero(known & ~failed)
+        over = self._of[:, 1] + self.horizon_ms <= now_ms
+        healthy = np.flatnonzero(over & ~failed)
         every = max(1, -(-healthy.size // LEARN_ROWS))
-        chosen = np.concatenate([np.flatnonzero(failed), healthy[::every]])
+        chosen = np.concatenate([np.flatnonzero(over & failed), healthy[::every]])
         order = chosen[np.lexsort((self._of[chosen, 1], self._of[chosen, 0]))]
         weight = np.where(failed[order], 1.0, float(every))
         names = self.features.names[: self._rows.shape[1]]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from gateway.model import LogLines
+from gateway.prognosis import risk
 from gateway.prognosis.outlook import Outlook
 from tests.unit.prognosis.fleet import DAY_MS, START_MS, block_of, roster_of
 
@@ -71,6 +72,22 @@ def test_nothing_is_learned_from_what_has_not_happened_yet(story):
     model = outlook.train(START_MS + 60 * DAY_MS)
 
     assert model.failures <= ((end >= 0) & (end < 60)).sum()
+
+
+def test_hours_in_service_foretell_nothing_where_all_devices_count_them():
+    errors, end = fleet(seed=1)
+    roster = roster_of(DEVICES, "errors_total", "hours_total")
+    outlook = Outlook(horizon_ms=10 * DAY_MS)
+    for day in range(120):
+        values = np.stack([errors[:, day], np.full(DEVICES, 24.0 * day)], 1).reshape(-1, 1)
+        outlook.advance(block_of(values, step_ms=DAY_MS, first=day), roster, START_MS + day * DAY_MS)
+        gone = np.flatnonzero(end == day)
+        outlook.failed(gone, np.full(gone.size, START_MS + day * DAY_MS))
+
+    model = outlook.train(START_MS + 119 * DAY_MS)
+
+    assert model.failures >= risk.ENOUGH_LABELS
+    assert outlook.column("risk.failure_ratio")[end < 0].mean() < 0.1
 
 
 def test_a_restart_changes_nothing(story):
