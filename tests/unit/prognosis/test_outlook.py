@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from gateway.model import LogLines
-from gateway.prognosis import risk
 from gateway.prognosis.outlook import Outlook
 from tests.unit.prognosis.fleet import DAY_MS, START_MS, block_of, roster_of
 
@@ -74,20 +73,21 @@ def test_nothing_is_learned_from_what_has_not_happened_yet(story):
     assert model.failures <= ((end >= 0) & (end < 60)).sum()
 
 
-def test_hours_in_service_foretell_nothing_where_all_devices_count_them():
+def test_of_the_newest_rows_nothing_is_learned_not_even_failures():
     errors, end = fleet(seed=1)
     roster = roster_of(DEVICES, "errors_total", "hours_total")
     outlook = Outlook(horizon_ms=10 * DAY_MS)
-    for day in range(120):
+    for day in range(60):
         values = np.stack([errors[:, day], np.full(DEVICES, 24.0 * day)], 1).reshape(-1, 1)
         outlook.advance(block_of(values, step_ms=DAY_MS, first=day), roster, START_MS + day * DAY_MS)
         gone = np.flatnonzero(end == day)
         outlook.failed(gone, np.full(gone.size, START_MS + day * DAY_MS))
 
-    model = outlook.train(START_MS + 119 * DAY_MS)
+    examples = outlook.lesson(START_MS + 59 * DAY_MS).examples
 
-    assert model.failures >= risk.ENOUGH_LABELS
-    assert outlook.column("risk.failure_ratio")[end < 0].mean() < 0.1
+    hours = examples.rows[:, examples.names.index("metric:hours_total.last")]
+    assert (examples.left <= 1.0).any()
+    assert hours.max() == 24.0 * 49
 
 
 def test_a_restart_changes_nothing(story):
