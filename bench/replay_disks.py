@@ -5,8 +5,7 @@
 Each half year a model is trained on what was known by then: rows whose 30 days were over, disks that had failed. A
 ticket opens where it gives a disk one chance in four or more to fail within 30 days, as the rule library has it: what
 that takes is learned with the model, whose probabilities are calibrated on disks it has not seen. Nothing from later is
-used, and nothing is tuned to this fleet. A threshold kept from the year before, by the scores of older models, was
-tried: each model has a scale of its own, and tickets came in floods and droughts.
+used, and nothing is tuned to this fleet.
 """
 
 from __future__ import annotations
