@@ -58,9 +58,6 @@ class Vitals:
         budget = self.turn.judgement.engine.shared.budget
         watch.set("device_alarms_per_1000_a_week", budget.rate())
         watch.set("device_threshold_ratio", budget.threshold)
-        budget = self.turn.judgement.engine.shared.budget
-        watch.set("device_alarms_per_1000_a_week", budget.rate())
-        watch.set("device_threshold_ratio", budget.threshold)
         found = dict(self._problems(now_ms))
         for code in (*WAYS_OUT, *OURS):
             if code in found:
