@@ -161,6 +161,7 @@ class JetStreamSource:
             except (NatsError, JetStreamError, OSError, TimeoutError) as exc:
                 log.debug("source.away", error=repr(exc))
                 await asyncio.sleep(RETRY_S)
+        _heed_cancellation()
 
     async def _connect(self) -> _Client:
         async def again() -> None:
@@ -259,6 +260,13 @@ def _own() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
+
+
+def _heed_cancellation() -> None:
+    """Raise a cancellation that `asyncio.wait_for` of Python 3.11, which the client calls, let go with its result."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _exists(stream: JetStreamContext, durable: str) -> bool:

@@ -237,3 +237,27 @@ async def test_admitting_a_device_costs_little(broker: Broker):
     assert time.monotonic() - began < 20
     for client in clients:
         client.close()
+
+
+async def test_a_source_ends_though_its_client_swallows_the_cancellation(broker: Broker):
+    source = source_of(broker)
+    await source.open()
+    made, asked = source._consumer, asyncio.Event()
+
+    async def swallows(client) -> str:
+        """As `asyncio.wait_for` of Python 3.11 does where the answer and the cancellation come together."""
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return await made(client)
+
+    source._consumer = swallows
+    task = asyncio.create_task(anext(source.windows(size=1, linger_s=0.01)))
+    await asked.wait()
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=5)
+
+    assert task in done
+    assert task.cancelled()
+    await source.close()
