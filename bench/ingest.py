@@ -9,7 +9,8 @@ console included), its broker and the load generator (`bench.load`) as processes
     narrow    3-value messages, likewise: messages/s
     half      600-value batches at half of what `wide` reached, devices going bad meanwhile: p99 from the publish of the
               first bad value to the commit of the incident
-    overload  3-value messages offered at ten times 5,000/s: resident memory, and every confirmed batch is in the store
+    overload  3-value messages at ten times 5,000/s, as far as agents' windows let them go: resident memory, and every
+              confirmed batch is in the store
     storage   values that never repeat, at the digits agents send: bytes a value when all of it is settled
 
 Keys of the JSON: `values_per_s` (wide), `messages_per_s` (narrow), `bytes_per_value` (storage),
@@ -137,7 +138,8 @@ async def _drive(gateway: Gateway, measured: Measured, spec: Spec, tokens: Path)
     await _turned(gateway, measured, spec.devices + confirmed)
     took_s = (measured.done_ms - int(account["began_ms"])) / 1000
     used = [(after - before) / took_s for before, after in zip(used_s[-1], measured.cpu_s(), strict=True)]
-    lost = _lost(gateway, spec, {int(n): set(places) for n, places in account["unconfirmed"].items()})
+    sent = replace(spec, batches=int(account["sent"]))
+    lost = _lost(gateway, sent, {int(n): set(places) for n, places in account["unconfirmed"].items()})
     delays = [
         (measured.incident_ms[f"d{int(n):06d}"] - at) / 1000
         for n, at in account["faulty"].items()
@@ -146,7 +148,7 @@ async def _drive(gateway: Gateway, measured: Measured, spec: Spec, tokens: Path)
     return {
         "devices": spec.devices, "batches": confirmed, "values": measured.turned - warm, "took_s": took_s,
         "values_per_s": (measured.turned - warm) / took_s, "messages_per_s": confirmed / took_s,
-        "offered_per_s": account["sent"] / account["sending_s"], "lost": lost, "cuts": account["cuts"],
+        "sent_per_s": account["sent"] / account["sending_s"], "lost": lost, "cuts": account["cuts"],
         "faults": len(account["faulty"]), "incidents": len(delays),
         "p99_publish_to_incident_s": float(np.quantile(delays, 0.99)) if delays else None,
         "gateway_cores": used[0], "broker_cores": used[1], "peak_rss_mb": measured.peak_rss / 2**20,
@@ -280,12 +282,11 @@ def measure(only: set[str], *, quick: bool, overload_minutes: float) -> dict[str
         spec = replace(wide, batches=int(rate * seconds), batches_per_s=rate, faults=30 if quick else 200)
         runs["half"] = asyncio.run(run(spec))
     if "overload" in only:
-        offered = 50_000.0
-        seconds = 4.0 if quick else 60 * overload_minutes
-        reached = runs.get("narrow", {"messages_per_s": 6_000.0})["messages_per_s"]
-        # As many as the gateway can drain within the run's time again: what is offered beyond waits at the devices.
-        count = int(min(offered, 2 * reached) * seconds)
-        runs["overload"] = asyncio.run(run(replace(narrow, batches=count, batches_per_s=offered)))
+        offered, seconds = 50_000.0, 4.0 if quick else 60 * overload_minutes
+        spec = replace(
+            narrow, batches=int(offered * seconds), batches_per_s=offered, seconds=seconds, until_stored=True
+        )
+        runs["overload"] = asyncio.run(run(replace(spec, seconds=seconds)))
     return runs
 
 

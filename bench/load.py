@@ -20,11 +20,11 @@ import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from edge.wire import DOWN, METRICS, digits_of, rounded
+from edge.wire import DOWN, METRICS, decode_stored, digits_of, rounded
 
 KEEPALIVE_S = 600
 TICK_S = 0.02
-MOST_UNCONFIRMED = 32  # of one device; beyond it the device waits: the agent's own window (edge/config.py)
+WINDOW = 32  # batches of one device that are under way; beyond it the device waits (edge/config.py)
 BACK_S = 5.0  # a link that was cut comes back within so long, and sends again what nobody confirmed, as agents do
 LONGEST_WAIT_S = 600  # for the confirmations that are still out when all is sent
 BODIES = 40  # different ones; each device and batch takes the next
@@ -49,7 +49,11 @@ class Spec:
     samples: int  # times in a batch
     step_ms: int  # between two times
     batches: int  # of the whole fleet
-    batches_per_s: float = 0.0  # of the whole fleet; 0: as fast as confirmed
+    batches_per_s: float = 0.0  # of the whole fleet; 0: as fast as windows allow
+    seconds: float = 0.0  # no more is sent after so long; 0: all batches are
+    until_stored: bool = (
+        False  # a batch is under way until its `stored` mark, as with agents, else until the broker has it
+    )
     first_seq: int = 0
     qos: int = 0  # of the device's subscriptions
     faults: int = 0  # so many devices go bad, spread over the run
@@ -97,6 +101,7 @@ class Link(asyncio.Protocol):
         self._topic = _text(f"bf/1/{device_id}/batch")
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.sent = self.marks = self.cuts = 0
+        self.unmarked: set[int] = set()  # sequence numbers of what no mark has named yet
         self.waiting: dict[int, bytes] = {}  # what nobody has confirmed yet, by packet id: the place of its sending + 1
         self._rest = b""
         self._done = False
@@ -123,7 +128,7 @@ class Link(asyncio.Protocol):
                 case 0x40:
                     self.waiting.pop(data[at + 2] << 8 | data[at + 3], None)
                 case 0x30:
-                    self.marks += 1
+                    self._marked(data[at:end])
                 case 0x20 if data[at + 3]:
                     self.ready.set_exception(ConnectionError(f"refused: {data[at + 3]}"))
                 case 0x20:
@@ -134,6 +139,13 @@ class Link(asyncio.Protocol):
                     self.ready.set_result(None)
             at = end
         self._rest = data[at:]
+
+    def _marked(self, packet: bytes) -> None:
+        self.marks += 1
+        mark = packet.partition(b"/stored")[2]
+        if mark and self.unmarked:
+            for _, first, last in decode_stored(mark[2 if self._qos else 0 :]):
+                self.unmarked.difference_update(range(first, last + 1))
 
     def _subscribe(self) -> None:
         topics = [_text(f"bf/1/{self._device_id}/{kind}") + bytes([self._qos]) for kind in DOWN]
@@ -150,8 +162,13 @@ class Link(asyncio.Protocol):
     def _come_back(self) -> None:
         self._coming = asyncio.ensure_future(self.connect())
 
-    def publish(self, message: bytes) -> None:
+    def under_way(self, *, until_stored: bool) -> int:
+        """How many batches take up the window."""
+        return len(self.unmarked) if until_stored else len(self.waiting)
+
+    def publish(self, seq: int, message: bytes) -> None:
         self.sent += 1
+        self.unmarked.add(seq)
         size = len(self._topic) + 2 + len(message)
         packet = b"".join((b"\x32", _length(size), self._topic, struct.pack(">H", self.sent), message))
         self.waiting[self.sent] = packet
@@ -189,14 +206,14 @@ async def send(links: list[Link], spec: Spec) -> dict[str, object]:
     fault_at = {int(spec.batches * (0.2 + 0.6 * k / max(1, spec.faults))): k for k in range(spec.faults)}
     faulty: dict[int, int] = {}  # number of a device at fault to when it first said so, Unix ms
     began, sent = loop.time(), 0
-    while sent < spec.batches:
+    while sent < spec.batches and (not spec.seconds or loop.time() < began + spec.seconds):
         due = spec.batches
         if spec.batches_per_s:
             due = min(due, int(spec.batches_per_s * (loop.time() - began)))
         until = min(due, sent + 500)
         while sent < until:
             link, number = links[sent % len(links)], sent % len(links)
-            if len(link.waiting) >= MOST_UNCONFIRMED:
+            if link.under_way(until_stored=spec.until_stored) >= WINDOW:
                 break  # in turn: the fleet waits for its slowest link
             now_ms = time.time_ns() // 1_000_000
             if sent in fault_at:
@@ -207,7 +224,7 @@ async def send(links: list[Link], spec: Spec) -> dict[str, object]:
             seq = spec.first_seq + sent // len(links)
             head = b'{"v":1,"boot":1,"seq":%d,"sent":%d,"t":[%d' % (seq, now_ms, first_ms)
             body = (bad if number in faulty else made)[(sent * 7) % BODIES]
-            link.publish(payload(head, body))
+            link.publish(seq, payload(head, body))
             sent += 1
         await asyncio.sleep(TICK_S if spec.batches_per_s and sent >= due else 0)
     sending_s = loop.time() - began
