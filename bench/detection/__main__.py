@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import os
 import subprocess
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.detection.row import Row
+from bench.detection.scorer import shared
 
 PARTS = ("anomaly", "failures", "logs")
 SECTIONS = ("failures.disks", "failures.machines", "failures.runs")
@@ -26,8 +26,7 @@ SAYS = {True: "yes", False: "no", None: ""}
 def main() -> int:
     """Run the parts that were asked for, print the table, and write the JSON."""
     options = _parser().parse_args()
-    shared = Path(os.environ.get("BEFOREHAND_SHARED", Path(__file__).parents[3] / "shared"))
-    data = Path(options.test or options.data or shared / "data")
+    data = Path(options.test or options.data or shared() / "data")
     train = Path(options.train) if options.train else None
     rows: list[Row] = []
     for name in [options.only] if options.only else PARTS:

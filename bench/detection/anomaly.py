@@ -1,27 +1,25 @@
 """Anomalies: the engine over public, labelled telemetry, one row for each line of the table.
 
 Expects `anomaly/` below the root (index.csv, events.json and the series; a README beside the data gives sources and
-licences) and beside the roots' parent the scorer `bench/anomaly_score.py`. Every series is one device, every column one
-of its metrics. The engine sees the rows in time order; where a series has a training part of several metrics, the
-device's habit is trained on it once, as the schedule would. One configuration serves all; the bench only chooses which
-product of the engine answers which question: `state` (how long something is wrong) for VUS-PR, AUC-PR and F1, `event`
-(that something set in) for events and budgets, `alarm` (one per event) for the NAB, which counts every row.
+licences), and above a root or in the shared folder the scorer `bench/anomaly_score.py`. Every series is one device,
+every column one of its metrics. The engine sees the rows in time order; where a series has a training part of several
+metrics, the device's habit is trained on it once, as the schedule would. One configuration serves all; the bench only
+chooses which product of the engine answers which question: `state` (how long something is wrong) for VUS-PR, AUC-PR and
+F1, `event` (that something set in) for events and budgets, `alarm` (one per event) for the NAB, which counts every row.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import resource
-import sys
 import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from bench.detection import scorer as scorers
 from bench.detection.row import Row
 from gateway.detect import Engine
 from gateway.model import Block, Device, DeviceId, Floats, Roster
@@ -57,11 +55,14 @@ def run(data_root: Path, *, train_root: Path | None = None, quick: bool = False)
 
     With `train_root`, the threshold of the last line is picked there and applied here; without it, by ten splits of the
     series of each set in halves. `quick` takes the two smallest series of each set.
+
+    Raises:
+        FileNotFoundError: there are data and no scorer.
     """
-    scorer = _scorer(data_root)
     root = _root(data_root)
-    if scorer is None or not (root / "index.csv").exists():
+    if not (root / "index.csv").exists():
         return []
+    scorer = scorers.load("anomaly_score", root, train_root)
     measured: dict[str, float] = {}
     timing: dict[str, float] = {}
     parts: dict[str, tuple[list[Any], Scores]] = {}
@@ -240,17 +241,3 @@ def _named(key: str, value: float) -> tuple[str, float, float | None, float | No
 
 def _root(data_root: Path) -> Path:
     return data_root / "anomaly" if (data_root / "anomaly").is_dir() else data_root
-
-
-def _scorer(data_root: Path) -> ModuleType | None:
-    """The scorer that comes with the data, from the first `bench/anomaly_score.py` above them; None where it is not."""
-    for folder in _root(data_root).resolve().parents:
-        path = folder / "bench" / "anomaly_score.py"
-        if path.exists():
-            spec = importlib.util.spec_from_file_location("anomaly_score", path)
-            if spec is not None and spec.loader is not None:
-                module = importlib.util.module_from_spec(spec)
-                sys.modules["anomaly_score"] = module
-                spec.loader.exec_module(module)
-                return module
-    return None

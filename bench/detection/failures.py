@@ -6,8 +6,6 @@ Two-fold by device where a root is its own training set; with `train_root`, mode
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import resource
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.detection import scorer as scorers
 from bench.detection.fleets import Fleet, disks, hash_of, hours, in_share, machines
 from bench.detection.row import Row
 from bench.detection.runs import time_left
@@ -71,7 +70,7 @@ def curve(
     fleet: Fleet, score: Scores, *, least: float, component: Sequence[str] | None = None, match: bool = False
 ) -> dict[str, Any]:
     """The shared scorer's alert curve of one score for each look; `component` names what each look points at."""
-    scorer = _scorer()
+    scorer = scorers.load("failure_score")
     picked = np.flatnonzero(score >= least)
     alerts = [
         (int(fleet.device[i]), float(fleet.at_h[i]), component[i] if component else None, float(score[i]))
@@ -193,16 +192,6 @@ def _lead(found: dict[str, Any], budget: float) -> float:
 
 def _failures(root: Path) -> Path:
     return root / "failures" if (root / "failures").is_dir() else root
-
-
-def _scorer() -> Any:
-    shared = Path(os.environ.get("BEFOREHAND_SHARED", Path(__file__).parents[3] / "shared"))
-    spec = importlib.util.spec_from_file_location("failure_score", shared / "bench" / "failure_score.py")
-    if spec is None or spec.loader is None:
-        raise FileNotFoundError(shared / "bench" / "failure_score.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _clock() -> Callable[..., Row]:
