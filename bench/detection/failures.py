@@ -89,7 +89,7 @@ def _disk_rows(root: Path, train: Path | None, quick: bool) -> list[Row]:
     if not (root / "backblaze").is_dir():
         return []
     note = _clock()
-    share = 0.08 if quick else 1.0
+    share = 0.05 if quick else 1.0
     other = disks(train / "backblaze", share=share) if train else None
     fleet = disks(root / "backblaze", share=share, like=other)
     p = cross_risk(fleet, ["disk"], folds=FOLDS["disks"], trained_on=other)[:, 0]
@@ -117,7 +117,7 @@ def _machine_rows(root: Path, train: Path | None, quick: bool) -> list[Row]:
     note = _clock()
     whole = machines(root / "azure_pdm")
     other = machines(train / "azure_pdm") if train else None
-    fleet = whole.only(in_share(whole.device, 0.3)) if quick else whole
+    fleet = whole.only(in_share(whole.device, 0.2)) if quick else whole
     components = sorted({component for _, _, component in whole.failures})
     logs = fleet.without("metric:")
     p = cross_risk(logs, components, folds=FOLDS["machines"], trained_on=other and other.without("metric:"))
