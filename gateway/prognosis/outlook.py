@@ -27,6 +27,7 @@ LEARN_ROWS = 6_000  # healthy rows that a model learns from, evenly drawn and we
 LOOKS = 30  # in a horizon: daily for a month
 DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 LIKELY = 0.1  # probability of failure within the horizon from which people are told, and of when
+NOTED = 5  # answers in a horizon that are held against the truth: those of near days are much the same
 DAYS = ("risk.days_left", "risk.days_low", "risk.days_high")
 ENOUGH = 10  # answers whose truth came out, from which it is said how often they held
 
@@ -104,10 +105,11 @@ class Outlook:
             device=device, at_ms=np.full(device.size, now_ms),
         )  # fmt: skip
         if due:
+            noted = now_ms * NOTED // self.horizon_ms != self._looked_ms * NOTED // self.horizon_ms
             self._looked_ms, self._now = now_ms, (device, rows)
             self._columns.clear()
             self._keep(device, rows, now_ms)
-            if self._left is not None:
+            if self._left is not None and noted:
                 days = TimeLeft(*(self._column(name)[device] for name in DAYS))
                 self._told.tell(device, now_ms, days)
 
