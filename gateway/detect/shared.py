@@ -1,8 +1,8 @@
 """What is taken from the whole fleet once an hour and frozen between: the only way in which devices touch each other.
 
-Baselines of cohorts and the standing of every device in them, that of firmware versions, the priors that new devices
-begin with, and the threshold that holds the budget of false alarms. A score depends on its device and on these, never
-on who else is in the call.
+Baselines of cohorts and the standing of every device in them, that of firmware versions, once a day the priors that new
+devices begin with, and the threshold that holds the budget of false alarms. A score depends on its device and on these,
+never on who else is in the call.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from gateway.detect.drift import DRIFT, daily_mean, hours
 from gateway.model import Integers, Roster
 
 EVERY_MS = 3_600_000  # daily means move by a twenty-fourth of a step in that time
+PRIORS_EVERY_MS = 24 * EVERY_MS  # what settled devices share hardly moves in a day, and costs more than all else here
 
 
 class Shared:
@@ -29,7 +30,7 @@ class Shared:
         self.baselines: dict[int, cohort.Baseline] = {}
         self.priors = prior.Priors()
         self.budget = Budget(allowed)
-        self.taken_ms = 0
+        self.taken_ms = self._priors_ms = 0
         self._numbers: tuple[tuple[int, int], Integers] = ((0, 0), np.zeros(0, np.int64))  # as of so many devices
 
     def cohorts(self, roster: Roster) -> Integers:
@@ -49,7 +50,8 @@ class Shared:
         latest, count = tables["device.latest"]["latest"], len(roster.devices)
         level = daily_mean(tables["series.drift"])
         self.baselines = cohort.learn_all(roster, level, with_model=with_model, held=self.baselines)
-        self.priors = prior.learn(roster, tables)
+        if not self.priors.row_of or now_ms - self._priors_ms >= PRIORS_EVERY_MS:
+            self.priors, self._priors_ms = prior.learn(roster, tables), now_ms
         latest["standing"][:count] = cohort.standing(roster, level, self.baselines)
         if "series.level" in tables:
             value = tables["series.latest"]["latest"]["value"][: roster.series_count]
@@ -63,7 +65,7 @@ class Shared:
         """What must outlive a restart, as named arrays. Baselines of cohorts are taken anew."""
         held = {f"priors/{name}": array for name, array in self.priors.snapshot().items()}
         numbers = np.array([self.taken_ms, self.budget.weeks, self.budget.threshold])
-        return held | {"numbers": numbers, "over": self.budget.over.copy()}
+        return held | {"numbers": numbers, "over": self.budget.over.copy(), "priors_ms": np.array([self._priors_ms])}
 
     @staticmethod
     def restore(held: Mapping[str, NDArray[Any]], allowed: float | None = None) -> Shared:
@@ -75,4 +77,5 @@ class Shared:
             shared.budget.threshold = shared.budget.threshold if allowed is None else threshold
             priors = {k.removeprefix("priors/"): v for k, v in held.items() if k.startswith("priors/")}
             shared.priors = prior.Priors.restore(priors)
+            shared._priors_ms = int(held["priors_ms"][0]) if "priors_ms" in held else 0
         return shared
