@@ -92,6 +92,7 @@ class Mosquitto:
             with contextlib.suppress(OSError), contextlib.closing(socket.create_connection(("127.0.0.1", self.port))):
                 return
             time.sleep(0.02)
+        raise AssertionError(f"mosquitto does not answer on port {self.port}")
 
     def stop(self) -> None:
         self._process.terminate()

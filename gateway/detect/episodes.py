@@ -135,13 +135,7 @@ def surface(state: State, rows: Integers) -> Turns:
     held = state["episodes"]
     rows = rows[muted(state, rows)]
     held["since_ms"][rows], held["told"][rows] = held["hot_ms"][rows], held["peak"][rows]
-    return Turns(
-        row=rows,
-        opened=np.ones(rows.size, np.bool_),
-        onset_ms=held["since_ms"][rows],
-        at_ms=held["hot_ms"][rows],
-        peak=held["peak"][rows],
-    )
+    return _as_they_are(held, rows)
 
 
 def grown(state: State) -> Turns:
@@ -149,13 +143,7 @@ def grown(state: State) -> Turns:
     held = state["episodes"]
     rows = np.flatnonzero(held["open"] & (held["peak"] > GROWN * held["told"]))
     held["told"][rows] = held["peak"][rows]
-    return Turns(
-        row=rows,
-        opened=np.ones(rows.size, np.bool_),
-        onset_ms=held["since_ms"][rows],
-        at_ms=held["hot_ms"][rows],
-        peak=held["peak"][rows],
-    )
+    return _as_they_are(held, rows)
 
 
 def _turns(state: State, rows: Integers, turns: NDArray[Any]) -> Turns:
@@ -163,3 +151,14 @@ def _turns(state: State, rows: Integers, turns: NDArray[Any]) -> Turns:
     new = rows[opened]
     state["episodes"]["told"][new] = np.maximum(state["episodes"]["peak"][new], turns["peak"][opened])
     return Turns(row=rows, opened=opened, onset_ms=turns["onset_ms"], at_ms=turns["at_ms"], peak=turns["peak"])
+
+
+def _as_they_are(held: NDArray[Any], rows: Integers) -> Turns:
+    """Open episodes as of their newest sample that is not calm."""
+    return Turns(
+        row=rows,
+        opened=np.ones(rows.size, np.bool_),
+        onset_ms=held["since_ms"][rows],
+        at_ms=held["hot_ms"][rows],
+        peak=held["peak"][rows],
+    )
