@@ -2,9 +2,10 @@
 
 A tide runs on a metric of a cohort while three in ten of its series stir, and on a cohort as a whole while three in ten
 of its devices have stirred within some hours. In a tide nobody is judged by how unusual he is, for all are; a device
-counts only by how far its shift stands out of those of its like, in the metric's own unit. An episode that opens with
-the tide is muted, not forgotten: it is told when its device comes to stand out, and until the last of the muted has
-ended the metric is judged so.
+counts only by how far its shift stands out of those of its like, in the metric's own unit. A series that is stuck while
+the others move is the contrary of a tide, and judged as ever. An episode that opens with the tide is muted, not
+forgotten: it is told when its device comes to stand out, and until the last of the muted has ended the metric is judged
+so.
 """
 
 from __future__ import annotations
@@ -79,7 +80,10 @@ def run(roster: Roster, tables: Mapping[str, State], cohorts: Integers, now_ms: 
     group = cohorts[roster.series_device] * max(len(roster.metrics), 1) + roster.series_metric
     hot = np.flatnonzero(score >= STIRS)
     muted = hot[_muted(tables, hot)]
-    for members in _tidal(group, hot, group[muted]):
+    stuck = _stuck(tables, count)
+    for tidal in _tidal(group, hot, group[muted]):
+        alone = stuck[tidal] & (stuck[tidal].mean() < SHARE)
+        members = tidal[~alone]
         series_in[members] = True
         odd = oddness(shift[members][:, None], floor[members][:, None])[:, 0] / limit[members]
         score[members] = np.minimum(score[members], odd)
@@ -118,6 +122,14 @@ def _shifts(tables: Mapping[str, State], count: int) -> tuple[Floats, Floats, Fl
     value = tables["series.latest"]["latest"]["value"][:count]
     limit = threshold(tables["series.pace"]["pace"]["interval_s"][:count])
     return value - held["mean"], held["scale"].astype(float), limit
+
+
+def _stuck(tables: Mapping[str, State], count: int) -> Flags:
+    """(series,) whether an episode of repeating one value is open."""
+    if "series.stuck.episodes" not in tables:
+        return np.zeros(count, np.bool_)
+    held: Flags = tables["series.stuck.episodes"]["episodes"]["open"][:count]
+    return held
 
 
 def _muted(tables: Mapping[str, State], rows: Integers) -> Flags:

@@ -145,6 +145,29 @@ def test_a_device_with_a_fault_of_its_own_is_told_at_once_while_its_cohort_shift
     assert level.onset_ms >= START_MS + (15 * DAY + 12) * HOUR_MS // 2  # of its own fault, not of the tide
 
 
+def test_a_sensor_that_sticks_in_the_midst_of_a_tide_is_told() -> None:
+    given = 50.0 + noise(20, 20)
+    given[:, 15 * DAY :] += 30.0
+    given[7, 15 * DAY + 12 :] = 80.0  # where all the others are: only that it stands still is odd
+    engine = Engine(fleet(20, ("outside_celsius",)))
+    play(engine, given[:, : 15 * DAY + 12])
+
+    found = play_from(engine, given[:, : 16 * DAY], 15 * DAY + 12)
+
+    assert {(e.device_id, e.detector) for e in found if e.detector == "stuck"} == {("d7", "stuck")}
+
+
+def test_a_whole_cohort_that_stands_still_at_once_is_a_tide() -> None:
+    given = 50.0 + noise(20, 20)
+    given[:, 15 * DAY :] = 80.0
+    engine = Engine(fleet(20, ("outside_celsius",)))
+    play(engine, given[:, : 15 * DAY])
+
+    found = play_from(engine, given[:, : 16 * DAY], 15 * DAY)
+
+    assert not [e for e in found if e.detector == "stuck"]
+
+
 def test_what_a_tide_has_muted_is_muted_over_a_restart_and_its_end_is_not_told() -> None:
     given = 50.0 + noise(20, 20)
     given[:, 15 * DAY : 16 * DAY] += 30.0
