@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from gateway.detect import Engine
-from gateway.detect.cohort import learn_all, standing
+from gateway.detect.cohort import cohorts_of, learn_all, standing
 from gateway.model import Block, Device, DeviceId, Floats, Roster
 
 METRICS = 20  # of a device
@@ -111,7 +111,8 @@ def with_habits(devices: int) -> dict[str, float]:
     speed = run(engine)
     level = rng.normal(20.0, 1.0, size=engine.roster.series_count)
     started = time.process_time()
-    standing(engine.roster, level, learn_all(engine.roster, level))
+    cohorts = cohorts_of(engine.roster.devices)
+    standing(engine.roster, cohorts, level, learn_all(engine.roster, cohorts, level))
     return {
         "habit_values_per_s": round(speed),
         "habit_bytes_per_series": held_bytes(engine, "habits/") / engine.roster.series_count,

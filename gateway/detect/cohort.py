@@ -107,11 +107,15 @@ def _fit(deviations: Floats) -> Any:
 
 
 def learn_all(
-    roster: Roster, level: Floats, *, with_model: bool = True, held: Mapping[int, Baseline] | None = None
+    roster: Roster,
+    cohorts: Integers,
+    level: Floats,
+    *,
+    with_model: bool = True,
+    held: Mapping[int, Baseline] | None = None,
 ) -> dict[int, Baseline]:
     """Baselines by cohort number, from (series,) daily means; NaN where not known. `held`: as `learn`."""
     held = held or {}
-    cohorts = cohorts_of(roster.devices)
     table = as_table(roster, level)
     found = {}
     for cohort in np.unique(cohorts).tolist():
@@ -123,10 +127,10 @@ def learn_all(
     return found
 
 
-def standing(roster: Roster, level: Floats, baselines: dict[int, Baseline]) -> Floats:
+def standing(roster: Roster, cohorts: Integers, level: Floats, baselines: dict[int, Baseline]) -> Floats:
     """(devices,) how unlike its cohort each device is; 1.0 is as rare as one in RARE; NaN where it is not known."""
     found = np.full(len(roster.devices), np.nan)
-    table, cohorts = as_table(roster, level), cohorts_of(roster.devices)
+    table = as_table(roster, level)
     for cohort, baseline in baselines.items():
         members = np.flatnonzero(cohorts == cohort)
         found[members] = baseline.score(table[np.ix_(members, baseline.metrics)])

@@ -48,6 +48,8 @@ def standing(roster: Roster, moved: Marks, settled: Flags) -> Floats:
     data, Biometrics 46, 515-522.
     """
     found = np.full(len(roster.devices), np.nan)
+    if not any(device.firmware for device in roster.devices):
+        return found
     kind, stratum, version = strata_of(roster)
     marks, judged = _outcomes(roster, moved, settled)
     counted = judged & (version >= 0)

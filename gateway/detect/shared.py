@@ -48,11 +48,11 @@ class Shared:
     def take(self, roster: Roster, tables: Mapping[str, State], now_ms: int, *, with_model: bool) -> None:
         """Take everything anew; fleet models too, or keep those at work."""
         latest, count = tables["device.latest"]["latest"], len(roster.devices)
-        level = daily_mean(tables["series.drift"])
-        self.baselines = cohort.learn_all(roster, level, with_model=with_model, held=self.baselines)
+        level, cohorts = daily_mean(tables["series.drift"]), self.cohorts(roster)
+        self.baselines = cohort.learn_all(roster, cohorts, level, with_model=with_model, held=self.baselines)
         if not self.priors.row_of or now_ms - self._priors_ms >= PRIORS_EVERY_MS:
             self.priors, self._priors_ms = prior.learn(roster, tables), now_ms
-        latest["standing"][:count] = cohort.standing(roster, level, self.baselines)
+        latest["standing"][:count] = cohort.standing(roster, cohorts, level, self.baselines)
         if "series.level" in tables:
             value = tables["series.latest"]["latest"]["value"][: roster.series_count]
             settled = hours(tables["series.drift"])[: roster.series_count] > DRIFT.warmup
