@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.detect import budget, episodes, facts, prior, surprise, suspicion, tide
+from gateway.detect import budget, episodes, facts, peers, prior, surprise, suspicion, tide
 from gateway.detect.detector import Detector, Samples, State, grown, pace, pace_init
 from gateway.detect.drift import DRIFT, means, per_day
 from gateway.detect.explain import device_sentence, sentence
@@ -21,6 +21,7 @@ from gateway.detect.habits import SETTLING, Habits, Verdict
 from gateway.detect.lesson import Challenger
 from gateway.detect.level import LEVEL
 from gateway.detect.logs import COLUMNS, PRECURSOR, LogState
+from gateway.detect.peers import Peers
 from gateway.detect.series import BROAD, DETECTORS, EVIDENCE_ONLY, SUDDEN
 from gateway.detect.shared import Shared
 from gateway.detect.silence import SILENCE, overdue
@@ -168,6 +169,15 @@ class Engine:
             for since_ms, peak in held[["since_ms", "peak"]][held["open"]].tolist():
                 suspicion.mark_episode(past, since_ms, self.now_ms, peak)
         return Doubts(int(past["last_h"]), past["bits"])
+
+    def peers(self, episode: Episode) -> Peers | None:
+        """What the others of its model have done while an episode lasts; None for whole devices, and where unknown."""
+        device, metric = self.roster.device(episode.device_id), self.roster.metric_number(episode.metric)
+        series = None if device is None or metric is None else self.roster.series_number(device.number, metric)
+        if series is None or "series.level" not in self._tables or episode.end_ms is not None:
+            return None
+        cohorts = self.shared.cohorts(self.roster)
+        return peers.asked(episode.detector, series, roster=self.roster, tables=self._tables, cohorts=cohorts)
 
     def interval_ms(self, device: int) -> float:
         """The usual time between the moments at which a device speaks; a minute while it is unknown."""

@@ -7,13 +7,15 @@ same times give the same transitions. Everything that must outlive a restart is 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gateway.detect.engine import SERIES_DETECTORS, Engine, EngineSettings, Findings
+from gateway.detect.explain import in_company
+from gateway.detect.precedent import Precedents
 from gateway.model import (
     Alert,
     Block,
@@ -87,6 +89,7 @@ class Judgement:
             known,
             stale_ms=FOREVER_MS if change_rows else STALE_MS,
         )
+        self.precedents = Precedents.restore(held["precedents"]) if "precedents" in held else Precedents()
         self.labels_seen = int(held["labels"]["seen"][0]) if "labels" in held else 0  # outcomes told to the outlook
         self._episodes: dict[str, list[Episode]] = {}
         if "facts" in held:
@@ -99,6 +102,7 @@ class Judgement:
         self.facts.update(block, now_ms)
         findings = self.engine.advance(block, now_ms)
         self._keep((*findings.opened, *findings.changed, *findings.closed))
+        self.precedents.note((*findings.opened, *findings.changed), now_ms, self.roster)
         self.forecaster.advance(block, self.roster, now_ms)
         self.outlook.advance(block, self.roster, now_ms)
         types = [device.type for device in self.roster.devices]
@@ -114,21 +118,27 @@ class Judgement:
         """Judge again where nothing came: silence grows, and rules wait for time to pass."""
         return self.advance(_nothing(now_ms), now_ms)
 
-    def told(self, device_id: str, outcome: str, opened_ms: int, at_ms: int) -> None:
+    def told(self, device_id: str, outcome: str, opened_ms: int, at_ms: int, cause: str = "") -> None:
         """Learn what a person found of an incident: a failure to foresee, or ordinary life after all."""
         device = self.roster.device(device_id)
         if device is not None and outcome == "confirmed":
-            self.failed(np.array([device.number]), np.array([at_ms]))
+            self.failed(np.array([device.number]), np.array([at_ms]), (cause,))
             self.engine.suspect(device.number, opened_ms - CREEPS_MS, at_ms)
         elif device is not None and outcome in {"false_alarm", "no_fault_found"}:
             self.engine.suspect(device.number, opened_ms, at_ms, suspect=False)
 
-    def failed(self, device: Integers, t_ms: Integers) -> None:
-        """Learn of failures that have come out: (failures,) device numbers and times."""
+    def failed(self, device: Integers, t_ms: Integers, causes: Sequence[str]) -> None:
+        """Learn of failures that have come out: (failures,) device numbers, times and causes, "" where unknown."""
         self.outlook.failed(device, t_ms)
         self.engine.logs.ahead.failed(device, t_ms)
-        for number, at_ms in zip(device.tolist(), t_ms.tolist(), strict=True):
+        for number, at_ms, cause in zip(device.tolist(), t_ms.tolist(), causes, strict=True):
             self.engine.suspect(number, at_ms - CREEPS_MS, at_ms)
+            self.precedents.failed(self.roster.devices[number].device_id, at_ms, cause, self.roster)
+
+    def look_back(self, now_ms: int) -> None:
+        """Learn from what has come of log lines and episodes by now. For a job, not for the hot path."""
+        self.engine.logs.ahead.learn(now_ms)
+        self.precedents.sweep(now_ms, self.roster)
 
     def alarmed(self) -> set[int]:
         """Numbers of the devices on which any rule fires."""
@@ -138,7 +148,7 @@ class Judgement:
         """What a ticket of this device and rule shows."""
         rule = self.rules.rule(rule_name)
         value_of = self.value_of(device)
-        episodes = tuple(self._episodes.get(device.device_id, ())[:EPISODES_KEPT])
+        episodes = self.episodes(device.device_id)
         forecasts = self.forecasts(device.device_id)
         charts = rule.charts if rule else ()
         why = [rule.explanation(value_of)] if rule else []
@@ -165,8 +175,14 @@ class Judgement:
         return _Values(self.facts, device.number)
 
     def episodes(self, device_id: str) -> tuple[Episode, ...]:
-        """The newest episodes of a device, newest first."""
-        return tuple(self._episodes.get(device_id, ()))
+        """The newest episodes of a device, newest first, with what others of its model do and what came of the like."""
+        return tuple(self._in_company(episode) for episode in self._episodes.get(device_id, ()))
+
+    def _in_company(self, episode: Episode) -> Episode:
+        if not episode.reason:
+            return episode
+        precedent = self.precedents.of(episode, self.roster)
+        return replace(episode, reason=in_company(episode, self.engine.peers(episode), precedent))
 
     def forecasts(self, device_id: str) -> tuple[Forecast, ...]:
         """What can be said of a device's future now."""
@@ -184,6 +200,7 @@ class Judgement:
             "outlook": dict(self.outlook.snapshot()),
             "rules": dict(self.state.snapshot()),
             "facts": dict(self.facts.snapshot()),
+            "precedents": self.precedents.snapshot(),
             "labels": {"seen": np.array([self.labels_seen])},
             "episodes": {"json": _write_episodes(self._episodes)},
         }

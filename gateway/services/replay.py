@@ -133,12 +133,12 @@ def _play(recording: Recording, rules: RuleSet, engine: Engine, progress: Callab
         end_ms = block.received_ms
         values, lines = values + len(block), lines + len(block.logs)
         due = int(np.searchsorted(failures.t_ms, block.received_ms, side="right"))
-        turn.judgement.failed(failures.device[told:due], failures.t_ms[told:due])
+        turn.judgement.failed(failures.device[told:due], failures.t_ms[told:due], failures.component[told:due])
         told = due
         turn.advance(block, wall_ms=block.received_ms)
         if end_ms - trained_ms >= TRAIN_EVERY_MS:
             turn.judgement.outlook.train(end_ms)
-            turn.judgement.engine.logs.ahead.learn(end_ms)
+            turn.judgement.look_back(end_ms)
             trained_ms = end_ms
         if passed is not None:
             passed.keep(block)

@@ -147,10 +147,10 @@ class Turn:
         told = labels.told_after(self.ledger, self.judgement.labels_seen)
         with self._lock:
             for label in told:
-                self.judgement.told(label.device_id, label.outcome, label.opened_ms, label.at_ms)
+                self.judgement.told(label.device_id, label.outcome, label.opened_ms, label.at_ms, label.cause)
                 self.judgement.labels_seen = label.number
             self.judgement.engine.train_cohorts()
-            self.judgement.engine.logs.ahead.learn(wall_ms)
+            self.judgement.look_back(wall_ms)
             lesson = self.judgement.outlook.lesson(wall_ms)
         learned = lesson.learn()
         with self._lock:

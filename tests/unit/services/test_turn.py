@@ -39,7 +39,7 @@ def test_a_ticket_names_the_log_line_that_came_before_failures(house: House) -> 
     for _ in range(500):  # days of other devices, after which nothing failed
         ahead.precursors.learn([[1]], failed=False)
     house.pass_({0: 20.0}, at=T0, lines=[(d, text) for d in range(3) for text in ("radio lost", "motor stalled")])
-    house.turn.judgement.failed(np.arange(3), np.full(3, T0 + DAY))
+    house.turn.judgement.failed(np.arange(3), np.full(3, T0 + DAY), ("",) * 3)
     house.turn.train(wall_ms=T0 + DAY)
     house.pass_({0: 61.5}, at=T0 + 2 * DAY, lines=[(0, "motor stalled")])
 
