@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import Ridge
+from sklearn.metrics.pairwise import rbf_kernel
 
 from gateway.model import Floats
 
@@ -17,17 +18,37 @@ RIDGE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """A linear model."""
+
+    slope: Floats  # (features,)
+    start: float
+
+    def __call__(self, rows: Floats) -> Floats:
+        """(rows,) in the unit of the target."""
+        return np.asarray(rows @ self.slope + self.start)
+
+
+def line_of(model: Any) -> Line:
+    """What a fitted scikit-learn model of one output has learned."""
+    return Line(np.array(model.coef_), float(model.intercept_))
+
+
+@dataclass(frozen=True, slots=True)
 class Smooth:
     """A trained learner."""
 
     middle: Floats  # (features,)
     scale: Floats  # (features,)
-    kernel: Any
-    line: Any
+    centres: Floats  # (centres, features)
+    reach: float  # of the kernel, one over a squared distance
+    root: Floats  # (centres, centres) inverse square root of the kernel between the centres
+    line: Line
 
-    def predict(self, rows: Floats) -> Floats:
+    def __call__(self, rows: Floats) -> Floats:
         """(rows,) in the unit of the target."""
-        return np.asarray(self.line.predict(self.kernel.transform((rows - self.middle) * self.scale)))
+        near = rbf_kernel((rows - self.middle) * self.scale, self.centres, gamma=self.reach)
+        return self.line(near @ self.root.T)
 
 
 def fit(rows: Floats, target: Floats, *, seed: int) -> Smooth:
@@ -47,4 +68,5 @@ def fit(rows: Floats, target: Floats, *, seed: int) -> Smooth:
     scale = share / np.where(flat, 1.0, spread)
     kernel = Nystroem(gamma=REACH / float((share**2).sum()), n_components=min(CENTRES, len(rows)), random_state=seed)
     inside = kernel.fit_transform((rows - middle) * scale)
-    return Smooth(middle, scale, kernel, Ridge(RIDGE).fit(inside, target))
+    line = line_of(Ridge(RIDGE).fit(inside, target))
+    return Smooth(middle, scale, kernel.components_, float(kernel.gamma), kernel.normalization_, line)

@@ -22,6 +22,9 @@ from threadpoolctl import threadpool_limits
 from gateway.model import Floats, Integers
 from gateway.prognosis import smooth
 from gateway.prognosis.calibration import Intervals, conform
+from gateway.prognosis.features import Rows
+from gateway.prognosis.forest import Forest, of_boosted, of_tree
+from gateway.prognosis.smooth import Line, Smooth, line_of
 
 HALF_LIVES = ((3.0, 8.0, 20.0), (5.0, 15.0, 40.0), (8.0, 24.0, 60.0))
 """Steps over which noise fades, to choose from by units not trained on: the noisier, the longer."""
@@ -59,11 +62,11 @@ class TimeLeftModel:
 
     cap: float
     half_lives: tuple[float, ...]
-    normal: tuple[Any, ...]  # for each metric kept: tree from conditions to its normal value
+    normal: tuple[Forest, ...]  # for each metric kept: tree from conditions to its normal value
     kept: Integers  # (metrics kept,) columns
     spread: Floats  # (metrics kept,) sd of a healthy unit around normal
-    index: Any  # linear model from fading means to the share of life left
-    learners: tuple[Any, ...]
+    index: Line  # from fading means to the share of life left
+    learners: tuple[Smooth | Forest, ...]
     intervals: Intervals
     widest: float  # distance of the strangest training row
 
@@ -116,7 +119,7 @@ def _median(model: TimeLeftModel, lives: Lives, at: Any = slice(None)) -> tuple[
     """(rows,) time left within the cap, and (rows,) distance from normal; of the rows `at`."""
     rows, distance = (of[at] for of in _rows(model, lives))
     with threadpool_limits(1):
-        median = np.mean([learner.predict(rows) for learner in model.learners], axis=0)
+        median = np.mean([learner(rows) for learner in model.learners], axis=0)
     return median.clip(0.0, model.cap), distance
 
 
@@ -127,26 +130,27 @@ def _fit(
     healthy = target >= cap if (target >= cap).sum() > 50 else target >= np.quantile(target, 0.7)
     kept = np.flatnonzero(lives.value.std(0) > 1e-9 * (1.0 + np.abs(lives.value).mean(0)))
     condition = _conditions(lives)
-    normal, spread = [], []
+    normal: list[Forest] = []
+    spread = []
     for c in kept:
         tree = DecisionTreeRegressor(max_leaf_nodes=12, min_samples_leaf=0.02, random_state=seed)
         tree.fit(condition[healthy], lives.value[healthy, c])
-        normal.append(tree)
-        spread.append(max(float((lives.value[healthy, c] - tree.predict(condition[healthy])).std()), 1e-9))
+        normal.append(of_tree(tree.tree_))
+        spread.append(max(float((lives.value[healthy, c] - normal[-1](condition[healthy])).std()), 1e-9))
     none = Intervals(np.empty(0), np.zeros(1), np.zeros(1))
+    flat = Line(np.zeros(kept.size), 0.0)
     model = TimeLeftModel(
-        cap, half_lives, tuple(normal), kept, np.array(spread), index=None, learners=(), intervals=none, widest=np.inf
+        cap, half_lives, tuple(normal), kept, np.array(spread), index=flat, learners=(), intervals=none, widest=np.inf
     )
-    model = replace(
-        model, index=RidgeCV(np.logspace(-1, 4, 6)).fit(_faded(model, lives.unit, _off(model, lives))[:, :, 1], target)
-    )
+    faded = _faded(model, lives.unit, _off(model, lives))[:, :, 1]
+    model = replace(model, index=line_of(RidgeCV(np.logspace(-1, 4, 6)).fit(faded, target)))
     rows, distance = _rows(model, lives)
-    learners: list[Any] = []
+    learners: list[Smooth | Forest] = []
     with threadpool_limits(1):
         for k in range(SEEDS if trees else 1):
             learners.append(smooth.fit(rows, target, seed=seed + k))
             if trees:
-                learners.append(_trees(seed + k, rows=len(rows)).fit(rows, target))
+                learners.append(of_boosted(_trees(seed + k, rows=len(rows)).fit(rows, target)))
     return replace(model, learners=tuple(learners), widest=float(distance.max()))
 
 
@@ -163,7 +167,7 @@ def _rows(model: TimeLeftModel, lives: Lives) -> tuple[Floats, Floats]:
     """(rows, features) and (rows,) distance from what is normal, in the largest of the slow means."""
     off = _off(model, lives)
     faded = _faded(model, lives.unit, off)
-    index = model.index.predict(faded[:, :, 1])
+    index = model.index(faded[:, :, 1])
     health = np.stack([_fade(lives.unit, index[:, None], half)[:, 0] for half in model.half_lives], 1)
     slow = np.stack([health[:, 0] - health[:, 1], health[:, 1] - health[:, 2]], 1)
     rows = np.column_stack([faded[:, :, 1], faded[:, :, 1] - faded[:, :, 2], health, slow, lives.age])
@@ -174,7 +178,7 @@ def _off(model: TimeLeftModel, lives: Lives) -> Floats:
     """(rows, metrics kept) values over their normal, in spreads."""
     condition = _conditions(lives)
     columns = zip(model.kept, model.normal, model.spread, strict=True)
-    return np.stack([(lives.value[:, c] - tree.predict(condition)) / spread for c, tree, spread in columns], 1)
+    return np.stack([(lives.value[:, c] - tree(condition)) / spread for c, tree, spread in columns], 1)
 
 
 def _faded(model: TimeLeftModel, unit: Integers, off: Floats) -> Floats:
@@ -193,8 +197,9 @@ def _fade(unit: Integers, value: Floats, half: float) -> Floats:
     return out
 
 
-def _conditions(lives: Lives) -> Floats:
-    return lives.condition if lives.condition.shape[1] else np.zeros((lives.unit.size, 1))
+def _conditions(lives: Lives) -> Rows:
+    """(rows, conditions, one at least) in single precision, as decision trees are grown."""
+    return (lives.condition if lives.condition.shape[1] else np.zeros((lives.unit.size, 1))).astype(np.float32)
 
 
 def _where(lives: Lives, chosen: Any) -> Lives:

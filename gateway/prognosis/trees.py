@@ -6,9 +6,8 @@ missing scikit-learn grows trees by the same settings, ten times slower (measure
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -16,8 +15,31 @@ from threadpoolctl import threadpool_limits
 
 from gateway.model import Flags, Floats
 from gateway.prognosis.features import Rows
+from gateway.prognosis.forest import Forest, of_boosted
 
-Judge: TypeAlias = Callable[[Rows], Floats]
+
+@dataclass(frozen=True, slots=True)
+class Boosted:
+    """Trees of LightGBM, as its own text.
+
+    Raises:
+        ImportError, OSError: where LightGBM does not load.
+    """
+
+    text: str
+    _booster: Any = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        import lightgbm  # noqa: PLC0415  (not every system can load it)
+
+        object.__setattr__(self, "_booster", lightgbm.Booster(model_str=self.text))
+
+    def __call__(self, rows: Rows) -> Floats:
+        """(rows,) log odds."""
+        return np.asarray(self._booster.predict(rows, raw_score=True, num_threads=1))
+
+
+Judge: TypeAlias = Boosted | Forest
 """(rows, features) to (rows,) log odds."""
 
 
@@ -67,25 +89,16 @@ def grow(x: Rows, truth: Flags, weight: Floats, form: Form) -> Judge:
         "num_threads": 1, "force_col_wise": True, "deterministic": True, "seed": form.seed, "verbosity": -1,
     }  # fmt: skip
     booster = lightgbm.train(settings, lightgbm.Dataset(x, truth.astype(float), weight=weight), form.trees)
-    return lambda rows: np.asarray(booster.predict(rows, raw_score=True, num_threads=1))
+    return Boosted(booster.model_to_string())
 
 
-def _slow(x: Rows, truth: Flags, weight: Floats, form: Form) -> Judge:
+def _slow(x: Rows, truth: Flags, weight: Floats, form: Form) -> Forest:
     model = HistGradientBoostingClassifier(
         max_iter=form.trees, max_leaf_nodes=form.leaves, learning_rate=form.rate, min_samples_leaf=form.least,
         l2_regularization=form.shrink, max_features=form.share, early_stopping=False, monotonic_cst=list(form.rising),
         random_state=form.seed,
     )  # fmt: skip
-    unknown = np.isnan(x).all(axis=0)  # scikit-learn 1.9 cannot cut such a column into bins; no tree splits there
-
-    def filled(rows: Rows) -> Rows:
-        return np.where(unknown, np.float32(0.0), rows)
-
+    # scikit-learn 1.9 cannot cut a column into bins in which nothing is known; no tree splits there.
+    known = np.where(np.isnan(x).all(axis=0), np.float32(0.0), x)
     with threadpool_limits(1):  # training runs beside ingest; a second thread would wait for it more than work
-        model.fit(filled(x), truth, weight)
-
-    def judge(rows: Rows) -> Floats:
-        with threadpool_limits(1):
-            return np.asarray(model.decision_function(filled(rows)))
-
-    return judge
+        return of_boosted(model.fit(known, truth, weight))
