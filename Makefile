@@ -42,6 +42,7 @@ format: $(STAMP) ## format and fix what a program can
 
 docs: $(STAMP) ## make the references under docs/ again from the code
 	@$(BIN)/python -m tests.project.reference
+	@$(BIN)/python -m gateway.web.docs > docs/api.md
 
 bench: bench-ingest bench-edge bench-detection ## every benchmark
 

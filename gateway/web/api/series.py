@@ -10,8 +10,9 @@ from fastapi import APIRouter, Query
 from gateway.errors import NotFound, Refused
 from gateway.ledger import views
 from gateway.ledger.database import Record, reading
-from gateway.web import insight, words
-from gateway.web.api.form import ERRORS, EpisodeOut, ForecastOut, LogLine, MetricOut, SeriesOut, TimelineOut
+from gateway.web import company, insight, words
+from gateway.web.api.course import CompanyOut, EpisodeOut, ForecastOut, LogLine, MetricOut, SeriesOut, TimelineOut
+from gateway.web.api.form import ERRORS
 from gateway.web.deps import Deps, WebDeps
 from gateway.web.session import Viewer
 from gateway.web.words import DAY_MS
@@ -62,6 +63,28 @@ def series(
         raise NotFound("metric", f"{device_id} has not sent {metric}")
     t_ms, value = deps.store.range(found, begin, end, limit=limit)
     return SeriesOut(metric=metric, unit=words.sign(metric), t_ms=t_ms.tolist(), value=value.tolist())
+
+
+@router.get("/company", summary="One metric of the others of its model")
+def others(
+    deps: Deps,
+    who: Viewer,
+    device_id: str,
+    *,
+    metric: Annotated[str, Query(max_length=64)],
+    start_ms: From = None,
+    to: To = None,
+) -> CompanyOut:
+    """In steps over [from, to)."""
+    begin, end = _span(deps, start_ms, to)
+    number, device = deps.roster.metric_number(metric), _device(deps, device_id)
+    if number is None:
+        raise NotFound("metric", f"{device_id} has not sent {metric}")
+    found = company.band(deps.roster, deps.store, device.number, number, span=(begin, end))
+    return CompanyOut(
+        metric=metric, devices=found.devices, t_ms=found.t_ms.tolist(), low=found.low.tolist(),
+        middle=found.middle.tolist(), high=found.high.tolist(),
+    )  # fmt: skip
 
 
 @router.get("/timeline", summary="Episodes, forecasts, starts and log lines")

@@ -59,6 +59,7 @@
       [this.from, this.to] = this.home;
       this.sync = uPlot.sync(`board-${this.device}`);
       this.plots = new Map();
+      this.company = new Map();
       this.figures = [...box.querySelectorAll("figure")];
     }
 
@@ -74,6 +75,21 @@
       this.end = this.withForecast(line, metrics.map((f) => f.dataset.metric));
       metrics.forEach((figure, i) => this.draw(figure, series[i]));
       this.drawLane(this.box.querySelector("[data-lane]"));
+      this.loadCompany(base, window_, metrics);
+    }
+
+    /* The band of the others of the model comes after the lines, and anew only when the view has moved a little. */
+    loadCompany(base, window_, metrics) {
+      const seen = this.seen ?? [0, 0], length = this.to - this.from;
+      if (Math.abs(this.from - seen[0]) + Math.abs(this.to - seen[1]) < length / 48) return;
+      this.seen = [this.from, this.to];
+      for (const figure of metrics) {
+        get(`${base}/company?metric=${encodeURIComponent(figure.dataset.metric)}&${window_}`).then((band) => {
+          this.company.set(figure.dataset.metric, band);
+          const plot = this.plots.get(figure);
+          plot?.setData(plot.data);
+        }).catch(() => this.company.delete(figure.dataset.metric)); // the lines are worth showing without it
+      }
     }
 
     /* The right edge: now, or as much of the forecast as leaves the past two thirds of the width. */
@@ -114,6 +130,7 @@
       const range = (u, low, high) => {
         if (low == null || high == null) { low = limit ?? 0; high = limit ?? 1; }
         if (limit != null && this.end > this.to) { low = Math.min(low, limit); high = Math.max(high, limit); }
+        [low, high] = withBand(low, high, this.company.get(name));
         const pad = (high - low) * 0.08 || Math.abs(high) * 0.05 || 1;
         return [low >= 0 && low - pad < 0 ? 0 : low - pad, high + pad];
       };
@@ -122,7 +139,7 @@
         yAxis: { values: (u, ticks) => ticks.map((v) => scaled(v, series.unit)), space: 34, incrs: WHOLE.test(name) ? [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 1e5, 1e6, 1e7] : undefined },
         series: [{ stroke: p.accent, width: 1.5, points: { show: series.t_ms.length < 60, size: 4 }, spanGaps: false }],
         hooks: {
-          drawClear: [(u) => this.paintEpisodes(u, name, p)],
+          drawClear: [(u) => { this.paintEpisodes(u, name, p); this.paintCompany(u, this.company.get(name), p); }],
           draw: [(u) => { this.paintBirths(u, p); this.paintForecast(u, forecast, middle(series.value.slice(-15)), series.unit, p); }],
           setCursor: [(u) => {
             const i = u.cursor.idx;
@@ -182,6 +199,23 @@
       ctx.restore();
     }
 
+    paintCompany(u, band, p) {
+      if (!band?.devices || !band.t_ms.length) return;
+      const { ctx, bbox } = u;
+      const x = band.t_ms.map((ms) => u.valToPos(ms, "x", true)), y = (values) => values.map((v) => u.valToPos(v, "y", true));
+      const low = y(band.low), high = y(band.high), mid = y(band.middle);
+      ctx.save();
+      ctx.beginPath(); ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height); ctx.clip();
+      ctx.fillStyle = faint(p.soft, 0.16);
+      ctx.beginPath();
+      x.forEach((at, i) => ctx.lineTo(at, high[i]));
+      for (let i = x.length - 1; i >= 0; i -= 1) ctx.lineTo(x[i], low[i]);
+      ctx.closePath(); ctx.fill();
+      ctx.strokeStyle = faint(p.soft, 0.65); ctx.lineWidth = devicePixelRatio;
+      ctx.beginPath(); x.forEach((at, i) => ctx.lineTo(at, mid[i])); ctx.stroke();
+      ctx.restore();
+    }
+
     paintBirths(u, p) {
       const { ctx, bbox } = u;
       ctx.save();
@@ -235,6 +269,13 @@
       this.load().catch(report);
     }
   }
+
+  /* The axis takes the band of others in, but the device's own line keeps a third of the height. */
+  const withBand = (low, high, band) => {
+    if (!band?.devices || !band.t_ms.length) return [low, high];
+    const room = 2 * Math.max(high - low, Math.abs(high) * 1e-3);
+    return [Math.max(Math.min(low, ...band.low), low - room), Math.min(Math.max(high, ...band.high), high + room)];
+  };
 
   const middle = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 

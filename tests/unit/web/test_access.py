@@ -58,6 +58,7 @@ LEAST_ROLE: dict[tuple[str, str], str] = {
     ("GET", "/api/v1/devices/{device_id}"): "viewer",
     ("GET", "/api/v1/devices/{device_id}/metrics"): "viewer",
     ("GET", "/api/v1/devices/{device_id}/series"): "viewer",
+    ("GET", "/api/v1/devices/{device_id}/company"): "viewer",
     ("GET", "/api/v1/devices/{device_id}/timeline"): "viewer",
     ("GET", "/api/v1/devices/{device_id}/logs"): "viewer",
     ("POST", "/api/v1/devices/{device_id}/commands"): "agent",

@@ -7,6 +7,7 @@ import pytest
 from gateway.ledger import audit, workspace
 from gateway.ledger.audit import LOOK
 from gateway.ledger.database import reading
+from gateway.web import company
 from tests.web_site import NOW_MS, Site
 
 DAY = 86_400_000
@@ -44,6 +45,26 @@ def test_the_timeline_holds_episodes_forecast_log_lines_and_starts(site: Site) -
     assert {severity for _, severity in line["logs"]} >= {"info", "warning"}
 
 
+def test_the_others_of_a_model_are_a_band_in_which_the_ill_device_is_not(site: Site) -> None:
+    span = {"from": NOW_MS - 6 * DAY, "to": NOW_MS}
+    band = get(site, "/devices/lock-1001/company", metric="battery_health_ratio", **span)
+    own = get(site, "/devices/lock-1001/series", metric="battery_health_ratio", **span)
+
+    assert band["devices"] >= 5
+    assert len(band["t_ms"]) > 10
+    columns = zip(band["low"], band["middle"], band["high"], strict=True)
+    assert all(low <= middle <= high for low, middle, high in columns)
+    assert max(own["value"]) < min(band["low"])
+
+
+def test_of_a_model_of_few_devices_there_is_no_band(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(company, "LEAST", 1_000)
+
+    band = get(site, "/devices/lock-1001/company", metric="battery_volts")
+
+    assert (band["devices"], band["t_ms"]) == (0, [])
+
+
 @pytest.mark.parametrize(
     ("path", "status", "code"),
     [
@@ -51,6 +72,7 @@ def test_the_timeline_holds_episodes_forecast_log_lines_and_starts(site: Site) -
         ("/devices/lock-1001/series?metric=none", 404, "not_found"),
         ("/devices/lock-1001/series?metric=battery_volts&from=5&to=5", 422, "bad_span"),
         ("/devices/lock-1001/series", 422, "invalid"),
+        ("/devices/lock-1001/company?metric=none", 404, "not_found"),
         ("/devices?limit=100000", 422, "invalid"),
         ("/tickets/99999", 404, "not_found"),
         ("/tickets/none", 422, "invalid"),
