@@ -3,11 +3,16 @@
 `risk.failure_ratio` is the probability of failure within the horizon; NaN before the fleet has shown ten failures, for
 before that nothing honest can be said of probability. `risk.prior_score` ranks devices from the first day. Of devices
 likely to fail, `risk.days_left`, `risk.days_low` and `risk.days_high` say when, where those that failed before tell.
+
+A device is looked at when it has sent something, at most daily in a month; one that sends nothing, as where only
+changes are reported, thrice in the horizon. Between its looks what was said of it stands. After a failure nothing is
+known of it until it is heard again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,19 +21,28 @@ from numpy.typing import NDArray
 
 from gateway.model import Block, Flags, Floats, Forecast, Integers, Roster
 from gateway.prognosis import prior, remaining
-from gateway.prognosis.calibration import Coverage
+from gateway.prognosis.calibration import Calibration, Coverage, Intervals
 from gateway.prognosis.features import Features, Rows
+from gateway.prognosis.forest import Forest
+from gateway.prognosis.kept import Kept
+from gateway.prognosis.pack import packed, unpacked
 from gateway.prognosis.remaining import Past, Remaining, Told
 from gateway.prognosis.risk import Examples, RiskModel, train
-from gateway.prognosis.time_left import TimeLeft
+from gateway.prognosis.smooth import Line, Smooth
+from gateway.prognosis.time_left import TimeLeft, TimeLeftModel
+from gateway.prognosis.trees import Boosted
 
-ROOM = 200_000  # rows kept to learn from, 80 MB with 100 features; the older half is thinned when they are full
-LEARN_ROWS = 6_000  # healthy rows that a model learns from, evenly drawn and weighted back; trees see no more in more
 LOOKS = 30  # in a horizon: daily for a month
+RESTS = 3  # looks in a horizon at a device that sends nothing
 DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 LIKELY = 0.1  # probability of failure within the horizon from which people are told, and of when
 NOTED = 5  # answers in a horizon that are held against the truth: those of near days are much the same
+RATIO, PRIOR = "risk.failure_ratio", "risk.prior_score"
 DAYS = ("risk.days_left", "risk.days_low", "risk.days_high")
+HEARD, LOOKED, FAILED = 0, 1, 2
+"""What is known of a device: whether it was heard since the last look, when that and its last failure were, ms."""
+NEVER = -1
+NEW = (0, NEVER, NEVER)
 ENOUGH = 10  # answers whose truth came out, from which it is said how often they held
 
 
@@ -37,7 +51,7 @@ class Lesson:
     """What may be learned from by now: a copy, so that learning may take its time on another thread."""
 
     examples: Examples  # whose horizon is over
-    rows: Rows  # all that were kept, for what is usual
+    rows: Rows  # drawn evenly from all looks, for what is usual
     past: Past  # the same, with what became of each
     now_ms: int
     horizon_ms: int
@@ -60,6 +74,13 @@ class Learned:
     left: Remaining | None
 
 
+KINDS = (
+    Learned, prior.Prior, RiskModel, Boosted, Forest, Calibration, Remaining, TimeLeftModel, Smooth, Line, Intervals,
+)  # fmt: skip
+"""What a snapshot's model may be made of."""
+UNFIT = (TypeError, KeyError, ValueError, ImportError, OSError)  # another version's, or its library is gone
+
+
 class Outlook:
     """Failure risk of one fleet. `train` is called by a job; all else is cheap."""
 
@@ -73,12 +94,13 @@ class Outlook:
         self._roster = Roster()
         self._course_of = np.empty(0, np.int64)  # (series,)
         self._looked_ms = -1
-        self._now: tuple[Integers, Rows] = (np.empty(0, np.int64), np.empty((0, 0), np.float32))
-        self._rows: Rows = np.empty((0, 0), np.float32)
-        self._of = np.empty((0, 2), np.int64)  # (rows, 2) device and time of the kept rows
-        self._fresh: list[tuple[Rows, Integers]] = []  # looks not yet put with the rows
-        self._failures = np.empty((0, 2), np.int64)  # device, time
-        self._columns: dict[str, Floats] = {}  # since the last look and the last training
+        self._models: dict[str, int] = {}  # numbers of devices' models
+        self._of_model = np.empty(0, np.float32)  # (devices,)
+        self._replaced = 0
+        self._fates = np.empty((0, 3), np.int64)  # (devices, 3) HEARD, LOOKED, FAILED
+        self._newest: Rows = np.empty((0, 0), np.float32)  # (devices, features) of the last look at each
+        self._kept = Kept(horizon_ms)
+        self._columns: dict[str, Floats] = {}  # as of the last look and the last training
 
     def advance(self, block: Block, roster: Roster, now_ms: int, *, codes: Sequence[str] = ()) -> None:
         """Take one block in; where a look is due, look at all devices.
@@ -93,25 +115,25 @@ class Outlook:
         self._grow(roster)
         live = ~block.late & _last_of_hour(block)
         course, t_ms, value = [self._course_of[block.series[live]]], [block.t_ms[live]], [block.value[live]]
+        owner = [roster.series_device[block.series[live]]]
         for code in sorted(set(codes) - {""}):
             mine = np.array([c == code for c in codes])
-            course.append(self.features.courses(f"code:{code}", block.logs.device[mine]))
+            owner.append(block.logs.device[mine])
+            course.append(self.features.courses(f"code:{code}", owner[-1]))
             t_ms.append(block.logs.t_ms[mine])
-            value.append(self.features.count(f"code:{code}", block.logs.device[mine]))
+            value.append(self.features.count(f"code:{code}", owner[-1]))
+        samples = np.concatenate(course), np.concatenate(t_ms), np.concatenate(value)
+        self._hear(np.concatenate(owner), samples[1])
         due = now_ms - self._looked_ms >= self.horizon_ms // LOOKS
-        device = np.unique(roster.series_device) if due else np.empty(0, np.int64)
-        rows = self.features.walk(
-            np.concatenate(course), np.concatenate(t_ms), np.concatenate(value),
-            device=device, at_ms=np.full(device.size, now_ms),
-        )  # fmt: skip
+        device = self._waiting(now_ms) if due else np.empty(0, np.int64)
+        rows = self.features.walk(*samples, device=device, at_ms=np.full(device.size, now_ms))
         if due:
             noted = now_ms * NOTED // self.horizon_ms != self._looked_ms * NOTED // self.horizon_ms
-            self._looked_ms, self._now = now_ms, (device, rows)
-            self._columns.clear()
-            self._keep(device, rows, now_ms)
+            self._looked_ms = now_ms
+            self._look(device, np.column_stack([self._of_model[device], rows]), now_ms)
             if self._left is not None and noted:
-                days = TimeLeft(*(self._column(name)[device] for name in DAYS))
-                self._told.tell(device, now_ms, days)
+                every = np.arange(len(self._fates))
+                self._told.tell(every, now_ms, TimeLeft(*(self._column(name) for name in DAYS)))
 
     @property
     def coverage(self) -> Coverage:
@@ -128,8 +150,13 @@ class Outlook:
 
     def failed(self, device: Integers, t_ms: Integers) -> None:
         """Take in failures that have come out: from outcome codes of tickets, service records, a recording's truth."""
-        self._failures = np.concatenate([self._failures, np.stack([device, t_ms], 1).astype(np.int64)])
+        self._kept.failed(device, t_ms)
         self._told.failed(device, t_ms)
+        self._fates = _grown(self._fates, int(device.max(initial=-1)) + 1, NEW)
+        self._fates[device, HEARD], self._fates[device, LOOKED] = 0, NEVER
+        np.maximum.at(self._fates[:, FAILED], device, t_ms)
+        for column in self._columns.values():
+            column[device[device < column.size]] = np.nan
 
     def lesson(self, now_ms: int) -> Lesson:
         """The rows whose horizon is over, by device, then time.
@@ -137,18 +164,14 @@ class Outlook:
         A row of yesterday whose device failed today is left out as well: among the newest rows only failures would be
         known, and whatever grows with time, such as hours in service, would seem to foretell them.
         """
-        self._gather()
-        left = self._left_ms() / self.horizon_ms
-        failed = left <= 1.0
-        over = self._of[:, 1] + self.horizon_ms <= now_ms
-        healthy = np.flatnonzero(over & ~failed)
-        every = max(1, -(-healthy.size // LEARN_ROWS))
-        chosen = np.concatenate([np.flatnonzero(over & failed), healthy[::every]])
-        order = chosen[np.lexsort((self._of[chosen, 1], self._of[chosen, 0]))]
-        weight = np.where(failed[order], 1.0, float(every))
-        names = self.features.names[: self._rows.shape[1]]
-        examples = Examples(self._rows[order], names, self._of[order, 0], left[order], weight)
-        return Lesson(examples, self._rows, self._past(), now_ms, self.horizon_ms)
+        kept = self._kept
+        left = kept.left_ms() / self.horizon_ms
+        over = np.flatnonzero(kept.t_ms + self.horizon_ms <= now_ms)
+        chosen = over[np.lexsort((kept.t_ms[over], kept.device[over]))]
+        examples = Examples(
+            kept.rows[chosen], self.names, kept.device[chosen], left[chosen], kept.held[chosen], kept.stands[chosen]
+        )
+        return Lesson(examples, kept.sample(prior.ROOM), kept.past(), now_ms, self.horizon_ms)
 
     def adopt(self, learned: Learned) -> None:
         """Put to work what was learned."""
@@ -162,46 +185,49 @@ class Outlook:
 
     def column(self, name: str) -> Floats | None:
         """(devices,) one fact of `risk` as of the newest look; None for other names."""
-        if name not in {"risk.failure_ratio", "risk.prior_score", *DAYS}:
+        if name not in {RATIO, PRIOR, *DAYS}:
             return None
         held, devices = self._column(name), len(self._roster.devices)
         return np.append(held, np.full(max(devices - held.size, 0), np.nan))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each number of a kept row is: the device's model, then its features."""
+        return ("model", *self.features.names)
+
     def _column(self, name: str) -> Floats:
-        """(devices,) made once for each look and each model."""
+        """(devices,) made once for each model, and renewed at each look for those looked at."""
         if name in DAYS and name not in self._columns:
             self._columns.update(zip(DAYS, self._days(), strict=True))
         elif name not in self._columns:
-            self._columns[name] = self._risk(name)
+            self._columns[name] = np.full(len(self._fates), np.nan)
+            self._judge(name, np.flatnonzero(self._fates[:, LOOKED] != NEVER))
         return self._columns[name]
 
-    def _risk(self, name: str) -> Floats:
-        out = np.full(len(self._roster.devices), np.nan)
-        device, rows = self._now
-        names = self.features.names[: rows.shape[1]]
-        if name == "risk.prior_score" and self._prior is not None:
-            out[device] = self._prior.score(rows, names)
-        if name == "risk.failure_ratio" and self.model is not None and device.size:
-            out[device] = self.model.probability(rows, names)
-        return out
+    def _judge(self, name: str, device: Integers) -> None:
+        """Renew a column for some devices."""
+        rows = self._newest[device]
+        if name == PRIOR and self._prior is not None:
+            self._columns[name][device] = self._prior.score(rows, self.names)
+        if name == RATIO and self.model is not None and device.size:
+            self._columns[name][device] = self.model.probability(rows, self.names)
 
     def _days(self) -> tuple[Floats, ...]:
         """(devices,) days left, low and high, of devices likely to fail."""
-        out = tuple(np.full(len(self._roster.devices), np.nan) for _ in DAYS)
-        likely = np.flatnonzero(self._column("risk.failure_ratio") >= LIKELY)
+        out = tuple(np.full(len(self._fates), np.nan) for _ in DAYS)
+        likely = np.flatnonzero(self._column(RATIO) >= LIKELY)
         if self._left is not None and likely.size:
-            self._gather()
-            answer = self._left.days(self._past(), likely)
-            for into, days in zip(out, (answer.median, answer.low, answer.high), strict=True):
+            for into, days in zip(out, self._days_of(self._left, likely), strict=True):
                 into[likely] = days
         return out
 
-    def _past(self) -> Past:
-        return Past(self._of[:, 0], self._of[:, 1], self._left_ms(), self._rows)
+    def _days_of(self, model: Remaining, device: Integers) -> tuple[Floats, Floats, Floats]:
+        answer = model.days(self._kept.past(device), device)
+        return answer.median, answer.low, answer.high
 
     def forecasts(self, now_ms: int, *, least: float = LIKELY, only: int | None = None) -> tuple[Forecast, ...]:
         """Devices that fail within the horizon with probability `least` or more, by number; `only` one where given."""
-        ratio = self.column("risk.failure_ratio")
+        ratio = self.column(RATIO)
         if ratio is None or self.model is None:
             return ()
         days, known = self.horizon_ms // DAY_MS, self.model.failures
@@ -218,7 +244,12 @@ class Outlook:
 
     def _when(self, number: int) -> str:
         """What is known of the time left, as the end of a sentence; "" where that is nothing."""
-        median, low, high = (self._column(name)[number] for name in DAYS)
+        if self._left is None:
+            return ""
+        if DAYS[0] in self._columns:
+            median, low, high = (self._columns[name][number] for name in DAYS)
+        else:  # one device costs little, and a fleet is only asked about where a rule reads these columns
+            median, low, high = (float(days[0]) for days in self._days_of(self._left, np.array([number])))
         if np.isnan(median):
             return ""
         said = f"; those that did had {median:.0f} days left, 9 in 10 between {low:.0f} and {high:.0f}"
@@ -228,32 +259,42 @@ class Outlook:
         )
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
-        """All state but the model, which `train` makes again from the same rows."""
-        self._gather()
+        """All state, and what was learned."""
+        learned = packed(Learned(self._prior, self.model, self._left))
         return {
-            **self.features.snapshot(), "rows": self._rows, "of": self._of, "failures": self._failures,
-            "course_of": self._course_of, "looked_ms": np.array([self._looked_ms]), "now_device": self._now[0],
-            "now_rows": self._now[1], "told": self._told.waiting,
+            **{f"learned.{name}": array for name, array in learned.items()},
+            **self.features.snapshot(), **self._kept.snapshot(), "course_of": self._course_of,
+            "looked_ms": np.array([self._looked_ms]), "models": np.array(list(self._models), np.str_),
+            "fates": self._fates, "newest": self._newest, "told": self._told.waiting,
             "held": np.array([self.coverage.held, self.coverage.below, self.coverage.above]),
         }  # fmt: skip
 
     @classmethod
     def restore(cls, snapshot: dict[str, NDArray[Any]], roster: Roster) -> Outlook:
-        """An outlook that goes on where `snapshot` was taken."""
+        """An outlook that goes on where `snapshot` was taken; a model that does not fit waits for the next training."""
         new = cls(horizon_ms=int(snapshot["horizon_ms"][0]))
         new.features = Features.restore(snapshot)
         new._roster = roster
-        new._rows, new._of, new._failures, new._course_of = (
-            np.array(snapshot[name]) for name in ("rows", "of", "failures", "course_of")
-        )
-        new._looked_ms = int(snapshot["looked_ms"][0])
-        new._now = (np.array(snapshot["now_device"]), np.array(snapshot["now_rows"]))
-        if "told" in snapshot:  # a snapshot of an older version has none
+        new._kept = Kept.restore(snapshot, new.horizon_ms)
+        new._course_of, new._looked_ms = np.array(snapshot["course_of"]), int(snapshot["looked_ms"][0])
+        if "fates" in snapshot:  # a snapshot of an older version has none
+            new._fates, new._newest = np.array(snapshot["fates"]), np.array(snapshot["newest"])
+            new._models = {str(name): number for number, name in enumerate(snapshot["models"])}
+        if "told" in snapshot:
             new._told = Told(np.array(snapshot["told"]), Coverage(*snapshot["held"].tolist()))
+        with suppress(*UNFIT):
+            new.adopt(unpacked({n.removeprefix("learned."): a for n, a in snapshot.items()}, KINDS))
         return new
 
     def _grow(self, roster: Roster) -> None:
-        """Begin courses for the series that came since the last block."""
+        """Begin courses for the series that came since the last block, and number the models of new devices."""
+        devices = roster.devices
+        self._fates = _grown(self._fates, len(devices), NEW)
+        if roster.replaced != self._replaced:
+            self._replaced, self._of_model = roster.replaced, self._of_model[:0]
+        fresh = [f"{d.type} {d.model}" for d in devices[self._of_model.size :]]
+        numbers = [self._models.setdefault(name, len(self._models)) for name in fresh]
+        self._of_model = np.append(self._of_model, np.array(numbers, np.float32))
         first, end = self._course_of.size, roster.series_count
         device, metric = roster.series_device[first:end], roster.series_metric[first:end]
         course = np.empty(end - first, np.int64)
@@ -262,43 +303,44 @@ class Outlook:
             course[mine] = self.features.courses(f"metric:{roster.metrics[number]}", device[mine])
         self._course_of = np.concatenate([self._course_of, course])
 
-    def _keep(self, device: Integers, rows: Rows, now_ms: int) -> None:
-        self._fresh.append((rows, np.stack([device, np.full(device.size, now_ms)], 1)))
-        if len(self._rows) + sum(len(fresh) for fresh, _ in self._fresh) > ROOM:
-            self._gather()
+    def _hear(self, device: Integers, t_ms: Integers) -> None:
+        """Note who has sent something, and nothing from before a failure."""
+        self._fates[device[t_ms > self._fates[device, FAILED]], HEARD] = 1
 
-    def _gather(self) -> None:
-        """Put the rows of the newest looks with the others; where there are too many, thin the older half."""
-        width = max([self._rows.shape[1], *(rows.shape[1] for rows, _ in self._fresh)])
-        kept = [(self._rows, self._of), *self._fresh]
-        self._fresh = []
-        self._rows = np.concatenate([_widened(rows, width) for rows, _ in kept])
-        self._of = np.concatenate([of for _, of in kept])
-        while len(self._rows) > ROOM:
-            keep = (self._left_ms() <= self.horizon_ms) | (np.arange(len(self._rows)) % 2 == 0)
-            keep[len(self._rows) // 2 :] = True
-            if keep.all():
-                keep[: len(self._rows) - ROOM] = False
-            self._rows, self._of = self._rows[keep], self._of[keep]
+    def _waiting(self, now_ms: int) -> Integers:
+        """Numbers of the devices to look at."""
+        rested = now_ms - self._fates[:, LOOKED] >= self.horizon_ms // RESTS
+        return np.flatnonzero((self._fates[:, HEARD] > 0) | ((self._fates[:, LOOKED] != NEVER) & rested))
 
-    def _left_ms(self) -> Floats:
-        """(rows,) from each kept row to the next known failure of its device; inf where there is none."""
-        order = np.lexsort((self._failures[:, 1], self._failures[:, 0]))
-        device, t_ms = self._failures[order, 0], self._failures[order, 1]
-        at = np.searchsorted(_key(device, t_ms), _key(self._of[:, 0], self._of[:, 1]), side="right")
-        there = np.append(device, -1)[at] == self._of[:, 0]
-        return np.where(there, np.append(t_ms, 0)[at] - self._of[:, 1], np.inf)
+    def _look(self, device: Integers, rows: Rows, now_ms: int) -> None:
+        """Keep (devices, features) rows, and renew what is said of these devices.
+
+        A look speaks for the time since the last, and weighs its root: a device that breaks down reports often, so by
+        looks it would count for too much, by time for too little (measured on disks: bench/detection/fleets.py).
+        """
+        longest = self.horizon_ms // RESTS
+        before = self._fates[device, LOOKED]
+        since = np.where(before == NEVER, longest, now_ms - before)
+        worn = np.zeros(device.size, np.bool_) if self._prior is None else self._prior.score(rows, self.names) > 0.0
+        self._kept.keep(device, now_ms, rows, np.sqrt(np.clip(since / longest, 0.0, 1.0)), worn)
+        self._fates[device, HEARD], self._fates[device, LOOKED] = 0, now_ms
+        known = self._newest.shape
+        if known != (len(self._fates), rows.shape[1]):
+            newest = np.full((len(self._fates), rows.shape[1]), np.nan, np.float32)
+            newest[: known[0], : known[1]] = self._newest
+            self._newest = newest
+        self._newest[device] = rows
+        for name in DAYS:
+            self._columns.pop(name, None)
+        for name, column in self._columns.items():
+            self._columns[name] = _grown(column, len(self._fates), np.nan)
+            self._judge(name, device)
 
 
-def _key(device: Integers, t_ms: Integers) -> Integers:
-    """Device and time as one number that sorts by device, then time; 42 bits of milliseconds reach the year 2109."""
-    return (device << 42) | t_ms
-
-
-def _widened(rows: Rows, width: int) -> Rows:
-    """Rows with unknown values for features that came later; columns are only ever added, at the end."""
-    more = np.full((len(rows), width - rows.shape[1]), np.nan, np.float32)
-    return np.concatenate([rows, more], axis=1)
+def _grown(held: NDArray[Any], count: int, new: Any) -> NDArray[Any]:
+    """At least `count` rows, those that come to it filled with `new`."""
+    more = np.full((max(count - len(held), 0), *held.shape[1:]), new, held.dtype)
+    return np.concatenate([held, more])
 
 
 def _last_of_hour(block: Block) -> Flags:

@@ -69,9 +69,16 @@ class Prior:
         return np.column_stack([rows[:, there], np.full((len(rows), 2), np.nan, np.float32)])
 
 
-def learn(rows: Rows, names: Sequence[str]) -> Prior:
-    """A prior from (rows, features) of the fleet's past, at most ROOM of them, evenly spread."""
-    some = rows[np.linspace(0, len(rows) - 1, min(len(rows), ROOM)).astype(int)]
+def learn(rows: Rows, names: Sequence[str], stands: Floats | None = None) -> Prior:
+    """A prior from (rows, features) of the fleet's past, at most ROOM of them, evenly spread.
+
+    `stands`: (rows,) how many rows each stands for, where the rows themselves are not evenly drawn.
+    """
+    drawn = np.linspace(0, len(rows) - 1, min(len(rows), ROOM)).astype(int)
+    if stands is not None:
+        mass = np.cumsum(stands)
+        drawn = np.searchsorted(mass, mass[-1] * (drawn + 0.5) / len(rows))
+    some = rows[drawn]
     place = {name: i for i, name in enumerate(names)}
     growth, gauges = [], []
     for column in dict.fromkeys(name.rpartition(".")[0] for name in names):

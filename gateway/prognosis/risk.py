@@ -37,7 +37,8 @@ class Examples:
     names: tuple[str, ...]  # (features,)
     device: Integers  # (rows,) whose row it is
     left: Floats  # (rows,) horizons to the next failure; inf where none is known
-    weight: Floats | None = None  # (rows,) how many rows each stands for; None: one
+    weight: Floats | None = None  # (rows,) what each tells beside the others; None: one
+    stands: Floats | None = None  # (rows,) how many like it were left out for it; None: one
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +77,14 @@ def train(examples: Examples, *, component: str = "", seed: int = 0) -> RiskMode
     failures = _count(examples.device, failed)
     if failures < FIRST_LABELS:
         return None
-    prior = learn(examples.rows, examples.names)
+    prior = learn(examples.rows, examples.names, examples.stands)
     score = prior.score(examples.rows, examples.names)
     room = int(np.clip(ROWS_A_FAILURE * failures, 20_000, MOST_ROWS))
     picked, weight = _sample(failed, score > 0.0, room, seed)
-    if examples.weight is not None:
-        weight = weight * examples.weight[picked]
-        weight /= weight.mean()
+    for told in (examples.weight, examples.stands):
+        if told is not None:
+            weight = weight * told[picked]
+    weight /= weight.mean()
     device, left = examples.device[picked], examples.left[picked]
     if failures < ENOUGH_LABELS:
         curve = calibrate(_squash(score[picked]), left <= 1.0, weight)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -101,6 +103,34 @@ def test_a_restart_changes_nothing(story):
     np.testing.assert_array_equal(restarted.column("risk.failure_ratio"), straight.column("risk.failure_ratio"))
 
 
+def test_a_restart_in_the_middle_forgets_nothing_that_was_learned(story, learned):
+    _, roster, errors, end = story
+    straight = copy.deepcopy(learned[0])
+
+    restarted = Outlook.restore(straight.snapshot(), roster)
+
+    facts = ["risk.failure_ratio", "risk.prior_score", "risk.days_left", "risk.days_low", "risk.days_high"]
+    for first, last in ((120, 120), (120, 121), (121, 124)):
+        for outlook in (straight, restarted):
+            lived(outlook, roster, errors, end, first=first, last=last)
+        told = [outlook.column(name) for outlook in (straight, restarted) for name in facts]
+        assert np.isfinite(told[0]).any()
+        assert np.isfinite(told[2]).any()
+        np.testing.assert_array_equal(told[: len(facts)], told[len(facts) :])
+    assert restarted.forecasts(START_MS + 123 * DAY_MS) == straight.forecasts(START_MS + 123 * DAY_MS)
+
+
+def test_a_model_that_another_version_has_kept_waits_for_the_next_training(story):
+    outlook, roster, _, _ = story
+    held = outlook.snapshot()
+    held["learned.outline"] = np.frombuffer(b'{"kind": "Oracle", "of": {}}', np.uint8)
+
+    again = Outlook.restore(held, roster)
+
+    assert again.model is None
+    assert np.isnan(again.column("risk.failure_ratio")).all()
+
+
 def test_log_codes_are_counted_and_service_wipes_fresh_traces():
     roster = roster_of(2, "volts")
     outlook = Outlook(horizon_ms=10 * DAY_MS)
@@ -113,13 +143,13 @@ def test_log_codes_are_counted_and_service_wipes_fresh_traces():
 
     outlook.advance(block, roster, START_MS, codes=("E7", "E7", ""))
     outlook.served(np.array([0]), np.array([START_MS + DAY_MS]), "pump")
-    before, after = outlook._now[1], Outlook.restore(outlook.snapshot(), roster)
+    before, after = outlook._newest.copy(), Outlook.restore(outlook.snapshot(), roster)
     after.advance(block_of(np.ones((2, 1)), step_ms=DAY_MS, first=2), roster, START_MS + 2 * DAY_MS)
 
-    rise = outlook.features.names.index("code:E7.rise")
+    rise = outlook.names.index("code:E7.rise")
     assert before[0, rise] == 2.0
     assert np.isnan(before[1, rise])
-    assert after._now[1][0, rise] == 0.0
+    assert after._newest[0, rise] == 0.0
 
 
 def test_time_left_of_devices_likely_to_fail_is_learned_from_those_that_failed(learned):
@@ -150,3 +180,17 @@ def test_how_often_the_interval_held_is_counted_on_the_fleet_itself(story):
     assert 0.7 <= covered.ratio <= 1.0
     again = Outlook.restore(outlook.snapshot(), roster).coverage
     assert (again.held, again.below, again.above) == (covered.held, covered.below, covered.above)
+
+
+def test_a_device_that_sends_nothing_is_looked_at_thrice_in_the_horizon_and_after_a_failure_not_at_all():
+    roster = roster_of(3, "errors_total")
+    outlook = Outlook(horizon_ms=30 * DAY_MS)
+    for day in range(31):
+        told = [0] if day else [0, 1, 2]
+        values = np.full((len(told), 1), float(day))
+        outlook.advance(block_of(values, step_ms=DAY_MS, first=day, series=told), roster, START_MS + day * DAY_MS)
+        if day == 5:
+            outlook.failed(np.array([2]), np.array([START_MS + day * DAY_MS]))
+
+    looks = np.bincount(outlook._kept.device)
+    assert looks.tolist() == [31, 4, 1]

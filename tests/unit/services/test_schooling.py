@@ -148,7 +148,7 @@ def test_what_rules_episodes_and_people_suspect_is_not_learned_and_what_they_cle
     before = suspected()
     judgement.told("d1", "confirmed", now - DAY, now)
     assert suspected() >= before + 6 * 24
-    assert judgement.outlook._failures.tolist() == [[1, now]]
+    assert judgement.outlook._kept.failures.tolist() == [[1, now]]
     judgement.told("d1", "false_alarm", now - 20 * DAY, now)
     assert suspected() == 0
     judgement.told("gone", "confirmed", now - DAY, now)

@@ -1,0 +1,136 @@
+"""Feature rows of the past, kept to learn from within a bound.
+
+What came before a failure is kept longest, then what is too young to be told from it, then what shows wear. Of the rest
+every second row is forgotten whenever room is short, and one that stays stands for those that went, so that shares and
+probabilities learned from what is kept are those of all that was.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.model import Flags, Floats, Integers
+from gateway.prognosis.features import Rows
+from gateway.prognosis.remaining import Past
+
+ROOM = 400_000  # rows: 180 MB with 110 features; 43,625 disks that report changes fill a third in a month
+FREED = 0.1  # of the room, so that it is short only now and then
+DEVICE, T_MS, HELD, STANDS, WORN = 0, 1, 2, 3, 4
+"""What is known of a row: whose, when, the time it speaks for, how many rows it stands for, whether it shows wear."""
+DEARER = 3  # halvings of plain rows before one of worn ones, of those before young ones, of those before failing ones
+
+
+class Kept:
+    """Rows by time, and failures. All arrays that are given out are copies or must not outlive the next `keep`."""
+
+    def __init__(self, horizon_ms: int, *, room: int = ROOM) -> None:
+        self.horizon_ms, self.room = horizon_ms, room
+        self.count = 0
+        self.failures = np.empty((0, 2), np.int64)  # device, time
+        self._rows: Rows = np.empty((0, 0), np.float32)  # (room, features); the first `count` are kept
+        self._about = np.empty((0, 5))  # (room, 5) floats hold milliseconds exactly for 280,000 years
+
+    @property
+    def rows(self) -> Rows:
+        """(rows, features)."""
+        return self._rows[: self.count]
+
+    @property
+    def device(self) -> Integers:
+        """(rows,) device numbers."""
+        return self._about[: self.count, DEVICE].astype(np.int64)
+
+    @property
+    def t_ms(self) -> Integers:
+        """(rows,) when each was looked at."""
+        return self._about[: self.count, T_MS].astype(np.int64)
+
+    @property
+    def held(self) -> Floats:
+        """(rows,) the time that each speaks for, as `keep` was told."""
+        return self._about[: self.count, HELD]
+
+    @property
+    def stands(self) -> Floats:
+        """(rows,) how many rows each stands for."""
+        return self._about[: self.count, STANDS]
+
+    def keep(self, device: Integers, now_ms: int, rows: Rows, held: Floats, worn: Flags) -> None:
+        """Take in (looks, features) rows of one moment; columns are only ever added, at the end."""
+        first, end = self.count, self.count + device.size
+        self._grow(end, rows.shape[1])
+        self._rows[first:end] = rows
+        self._about[first:end] = np.stack([device, np.full(device.size, now_ms), held, np.ones(device.size), worn], 1)
+        self.count = end
+        if end > self.room:
+            self._thin()
+
+    def failed(self, device: Integers, t_ms: Integers) -> None:
+        """Learn of (failures,) failures."""
+        self.failures = np.concatenate([self.failures, np.stack([device, t_ms], 1).astype(np.int64)])
+
+    def left_ms(self) -> Floats:
+        """(rows,) from each row to the next known failure of its device; inf where there is none."""
+        order = np.lexsort((self.failures[:, 1], self.failures[:, 0]))
+        device, t_ms = self.failures[order, 0], self.failures[order, 1]
+        at = np.searchsorted(_key(device, t_ms), _key(self.device, self.t_ms), side="right")
+        there = np.append(device, -1)[at] == self.device
+        return np.where(there, np.append(t_ms, 0)[at] - self.t_ms, np.inf)
+
+    def past(self, only: Integers | None = None) -> Past:
+        """A copy of all rows, or of those of some devices."""
+        mine = np.arange(self.count) if only is None else np.flatnonzero(np.isin(self.device, only))
+        return Past(self.device[mine], self.t_ms[mine], self.left_ms()[mine], self.rows[mine])
+
+    def sample(self, most: int) -> Rows:
+        """(most, features) rows at most, spread evenly over all that they stand for."""
+        if self.count <= most:
+            return self.rows.copy()
+        mass = np.cumsum(self.stands)
+        drawn = np.searchsorted(mass, mass[-1] * (np.arange(most) + 0.5) / most)
+        return np.asarray(self.rows[drawn])
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """What `restore` takes."""
+        return {"kept_rows": self.rows, "kept_about": self._about[: self.count], "failures": self.failures}
+
+    @classmethod
+    def restore(cls, snapshot: dict[str, NDArray[Any]], horizon_ms: int) -> Kept:
+        """What a snapshot held; a snapshot of an older version has failures alone."""
+        new = cls(horizon_ms)
+        new.failures = np.array(snapshot["failures"])
+        if "kept_rows" in snapshot:
+            new._rows, new._about = np.array(snapshot["kept_rows"]), np.array(snapshot["kept_about"])
+            new.count = len(new._rows)
+        return new
+
+    def _grow(self, count: int, width: int) -> None:
+        most, known = self._rows.shape
+        if count > most or width > known:
+            most = max(count, most + most // 2) if count > most else most
+            rows, about = np.full((most, width), np.nan, np.float32), np.empty((most, 5))
+            rows[: self.count, :known], about[: self.count] = self.rows, self._about[: self.count]
+            self._rows, self._about = rows, about
+
+    def _thin(self) -> None:
+        """Forget every second of the cheapest rows until there is room again."""
+        about, left = self._about[: self.count], self.left_ms()
+        young = about[:, T_MS] + self.horizon_ms > about[-1, T_MS]
+        kinds = [left <= self.horizon_ms, young, about[:, WORN] > 0.0]
+        price = np.select(kinds, [3 * DEARER, 2 * DEARER, DEARER], 0) + np.log2(about[:, STANDS])
+        stays = np.ones(self.count, np.bool_)
+        while stays.sum() > (1.0 - FREED) * self.room:
+            cheapest = np.flatnonzero(stays & (price == price[stays].min()))
+            stays[cheapest[1::2]] = False
+            about[cheapest, STANDS] *= 2.0
+            price[cheapest] += 1.0
+        kept = int(stays.sum())
+        self._rows[:kept], self._about[:kept], self.count = self.rows[stays], about[stays], kept
+
+
+def _key(device: Integers, t_ms: Integers) -> Integers:
+    """Device and time as one number that sorts by device, then time; 42 bits of milliseconds reach the year 2109."""
+    return (device << 42) | t_ms
