@@ -74,16 +74,13 @@ class Kept:
 
     def left_ms(self) -> Floats:
         """(rows,) from each row to the next known failure of its device; inf where there is none."""
-        order = np.lexsort((self.failures[:, 1], self.failures[:, 0]))
-        device, t_ms = self.failures[order, 0], self.failures[order, 1]
-        at = np.searchsorted(_key(device, t_ms), _key(self.device, self.t_ms), side="right")
-        there = np.append(device, -1)[at] == self.device
-        return np.where(there, np.append(t_ms, 0)[at] - self.t_ms, np.inf)
+        return self._left_ms(self.device, self.t_ms)
 
     def past(self, only: Integers | None = None) -> Past:
         """A copy of all rows, or of those of some devices."""
-        mine = np.arange(self.count) if only is None else np.flatnonzero(np.isin(self.device, only))
-        return Past(self.device[mine], self.t_ms[mine], self.left_ms()[mine], self.rows[mine])
+        mine = slice(None) if only is None else np.flatnonzero(np.isin(self._about[: self.count, DEVICE], only))
+        device, t_ms = (self._about[: self.count, of][mine].astype(np.int64) for of in (DEVICE, T_MS))
+        return Past(device, t_ms, self._left_ms(device, t_ms), np.array(self.rows[mine]))
 
     def sample(self, most: int) -> Rows:
         """(most, features) rows at most, spread evenly over all that they stand for."""
@@ -106,6 +103,13 @@ class Kept:
             new._rows, new._about = np.array(snapshot["kept_rows"]), np.array(snapshot["kept_about"])
             new.count = len(new._rows)
         return new
+
+    def _left_ms(self, device: Integers, t_ms: Integers) -> Floats:
+        order = np.lexsort((self.failures[:, 1], self.failures[:, 0]))
+        failed, when = self.failures[order, 0], self.failures[order, 1]
+        at = np.searchsorted(_key(failed, when), _key(device, t_ms), side="right")
+        there = np.append(failed, -1)[at] == device
+        return np.where(there, np.append(when, 0)[at] - t_ms, np.inf)
 
     def _grow(self, count: int, width: int) -> None:
         most, known = self._rows.shape
