@@ -35,6 +35,7 @@ from gateway.prognosis.trees import Boosted
 LOOKS = 30  # in a horizon: daily for a month
 RESTS = 3  # looks in a horizon at a device that sends nothing
 DAY_MS, HOUR_MS = 86_400_000, 3_600_000
+CODES = 32  # columns of log codes: the first that a fleet knows
 LIKELY = 0.1  # probability of failure within the horizon from which people are told, and of when
 NOTED = 5  # answers in a horizon that are held against the truth: those of near days are much the same
 RATIO, PRIOR = "risk.failure_ratio", "risk.prior_score"
@@ -116,7 +117,7 @@ class Outlook:
         live = ~block.late & _last_of_hour(block)
         course, t_ms, value = [self._course_of[block.series[live]]], [block.t_ms[live]], [block.value[live]]
         owner = [roster.series_device[block.series[live]]]
-        for code in sorted(set(codes) - {""}):
+        for code in self._counted(codes):
             mine = np.array([c == code for c in codes])
             owner.append(block.logs.device[mine])
             course.append(self.features.courses(f"code:{code}", owner[-1]))
@@ -302,6 +303,13 @@ class Outlook:
             mine = metric == number
             course[mine] = self.features.courses(f"metric:{roster.metrics[number]}", device[mine])
         self._course_of = np.concatenate([self._course_of, course])
+
+    def _counted(self, codes: Sequence[str]) -> list[str]:
+        """Those of a block's codes that are followed."""
+        known = [column for column in self.features.columns if column.startswith("code:")]
+        found = sorted(set(codes) - {""})
+        fresh = [code for code in found if f"code:{code}" not in known]
+        return [code for code in found if code not in fresh[max(CODES - len(known), 0) :]]
 
     def _hear(self, device: Integers, t_ms: Integers) -> None:
         """Note who has sent something, and nothing from before a failure."""

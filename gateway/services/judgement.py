@@ -104,7 +104,7 @@ class Judgement:
         self._keep((*findings.opened, *findings.changed, *findings.closed))
         self.precedents.note((*findings.opened, *findings.changed), now_ms, self.roster)
         self.forecaster.advance(block, self.roster, now_ms)
-        self.outlook.advance(block, self.roster, now_ms)
+        self.outlook.advance(block, self.roster, now_ms, codes=self.engine.logs.warnings)
         types = [device.type for device in self.roster.devices]
         self.state, transitions = evaluate(
             self.rules, self.state, column=self.facts.column, device_type=types, now_ms=now_ms
@@ -139,6 +139,10 @@ class Judgement:
         """Learn from what has come of log lines and episodes by now. For a job, not for the hot path."""
         self.engine.logs.ahead.learn(now_ms)
         self.precedents.sweep(now_ms, self.roster)
+
+    def served(self, device: Integers, t_ms: Integers, component: str) -> None:
+        """Learn of service of one component: (records,) device numbers and times, by time."""
+        self.outlook.served(device, t_ms, component)
 
     def alarmed(self) -> set[int]:
         """Numbers of the devices on which any rule fires."""

@@ -23,6 +23,7 @@ from gateway.outreach import load_texts
 from gateway.selfwatch import Watch
 from gateway.services.clock import FleetClock
 from gateway.services.judgement import Judgement
+from gateway.services.recorded import Occasions
 from gateway.services.recording import Recording
 from gateway.services.schooling import Passed, Schooling
 from gateway.services.turn import Turn
@@ -126,7 +127,8 @@ def _play(recording: Recording, rules: RuleSet, engine: Engine, progress: Callab
     turn.clock = EventClock(roster)
     values = lines = start_ms = end_ms = 0
     count, blocks = recording.windows()
-    failures, told, trained_ms, taught_ms = recording.failures(), 0, 0, 0
+    failures, service, trained_ms, taught_ms = recording.failures(), recording.service(), 0, 0
+    told = served = 0
     passed = None if recording.change_rows else Passed(SCHOOLING.past_ms)  # of changes alone no steady rows are made
     for done, block in enumerate(blocks, start=1):
         start_ms = start_ms or block.received_ms
@@ -135,6 +137,7 @@ def _play(recording: Recording, rules: RuleSet, engine: Engine, progress: Callab
         due = int(np.searchsorted(failures.t_ms, block.received_ms, side="right"))
         turn.judgement.failed(failures.device[told:due], failures.t_ms[told:due], failures.component[told:due])
         told = due
+        served = _serve(turn.judgement, service, served, block.received_ms)
         turn.advance(block, wall_ms=block.received_ms)
         if end_ms - trained_ms >= TRAIN_EVERY_MS:
             turn.judgement.outlook.train(end_ms)
@@ -153,6 +156,16 @@ def _play(recording: Recording, rules: RuleSet, engine: Engine, progress: Callab
         start_ms=start_ms, end_ms=end_ms, tickets=tuple(row.ticket for row in rows),
         causes={row.ticket.ticket_id: row.cause for row in rows},
     )  # fmt: skip
+
+
+def _serve(judgement: Judgement, service: Occasions, done: int, now_ms: int) -> int:
+    """Tell of the service that has been done by now, component by component; returns how many records that makes."""
+    due = int(np.searchsorted(service.t_ms, now_ms, side="right"))
+    parts = np.array(service.component[done:due])
+    for component in np.unique(parts).tolist():
+        mine = done + np.flatnonzero(parts == component)
+        judgement.served(service.device[mine], service.t_ms[mine], component)
+    return due
 
 
 def _teach(judgement: Judgement, passed: Passed) -> None:

@@ -67,6 +67,7 @@ class LogState:
         self.now_ms = 0
         self.miner = Miner()
         self.ahead = Ahead()
+        self.warnings: tuple[str, ...] = ()  # (lines,) of the newest block: names of warnings' templates; "" for others
         self._kinds: list[str] = []
         self._devices = np.zeros(0, _DEVICE)
         self._table = tally.init(0)
@@ -81,6 +82,7 @@ class LogState:
         self.now_ms = now_ms
         told: list[Episode] = []
         changed: list[Episode] = []
+        self.warnings = ("",) * len(logs)
         if len(logs):
             self._make_room()  # a fleet that logs nothing costs nothing
             slot = self._mine(logs.text)
@@ -203,8 +205,11 @@ class LogState:
 
     def _hear(self, logs: LogLines, slot: Integers) -> None:
         """Tell the warnings, device by device."""
-        grave = np.flatnonzero(logs.severity >= WARNING)
-        names = {s: int(self.miner.at(s).name, 16) for s in np.unique(slot[grave]).tolist()}
+        warns = logs.severity >= WARNING
+        grave = np.flatnonzero(warns)
+        known = {s: self.miner.at(s).name for s in np.unique(slot[grave]).tolist()}
+        self.warnings = tuple(known[s] if w else "" for s, w in zip(slot.tolist(), warns.tolist(), strict=True))
+        names = {s: int(name, 16) for s, name in known.items()}
         for part in np.split(grave, np.flatnonzero(np.diff(logs.device[grave])) + 1):
             if part.size:
                 self.ahead.hear(int(logs.device[part[0]]), [names[s] for s in slot[part].tolist()], logs.t_ms[part])

@@ -13,6 +13,7 @@ import pytest
 import rules
 from gateway.errors import ConfigError
 from gateway.ledger import caseview
+from gateway.services.judgement import Judgement
 from gateway.services.recording import open_recording
 from gateway.services.replay import Replayed, replay
 from tests.unit.services.house import HOUR, RULES, House
@@ -131,3 +132,23 @@ def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         played(folder)
 
     assert list(scratch.iterdir()) == []
+
+
+def test_warnings_and_service_are_part_of_a_devices_past_once_their_time_has_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, told = recorded(tmp_path / "fleet"), []
+    after = T0 + 7 * HOUR
+    (folder / "service.csv").write_text(f"device,t_ms,component\nd1,{after + 1},fan\nd0,{after + 2},pump\n")
+    known = Judgement.served
+
+    def served(self, device, t_ms, component) -> None:
+        known(self, device, t_ms, component)
+        told.append((self.facts.now_ms, component, device.tolist(), self.outlook.features.columns[:]))
+
+    monkeypatch.setattr(Judgement, "served", served)
+    played(folder)
+
+    assert [row[:3] for row in told] == [(after, "fan", [1]), (after, "pump", [0])]
+    assert sum(column.startswith("code:") for column in told[-1][3]) == 1
+    assert told[-1][3][-2:] == ["service:fan", "service:pump"]
