@@ -29,8 +29,11 @@ Intent: TypeAlias = Literal["stop", "start", "help", "urgent", "answer", "thanks
 Mood: TypeAlias = Literal["calm", "worried", "angry"]
 
 MAX_CHARS = 1_600  # no SMS is longer (Twilio, error 21617)
-NUMBERED = re.compile(r"^\D{0,3}([1-9])\D{0,3}$")
-FULL_WIDTH = str.maketrans("①②③④⑤⑥⑦⑧⑨一二三", "123456789123")
+NUMBERED = re.compile(
+    r"^(?:(?:nr|no|ok|yes|ja|s[ií]|option|answer|antwort|opci[oó]n|选|選|第)?\W{0,3})([1-9一二三])[号號]?\W{0,3}$"
+)
+"""A number alone: "2 h" and "一直响" (it goes on ringing) are sentences. NFKC has made digits of ② and ２."""
+NUMERALS = str.maketrans("一二三", "123")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +54,7 @@ def understand(text: str, offered: Sequence[str] = ()) -> Understanding:
         text: as it came.
         offered: the answers our last message offered, in order of their numbers.
     """
-    folded = unicodedata.normalize("NFKC", text[:MAX_CHARS].translate(FULL_WIDTH)).strip().casefold().replace("’", "'")
+    folded = unicodedata.normalize("NFKC", text[:MAX_CHARS]).strip().casefold().replace("’", "'")
     bare = re.sub(r"^\W+|\W+$", "", folded)
     mood: Mood = "angry" if ANGRY.search(folded) or _shouts(text) else "worried" if WORRIED.search(folded) else "calm"
     language = "zh" if re.search(r"[\u4e00-\u9fff]", text) else ""
@@ -63,8 +66,8 @@ def understand(text: str, offered: Sequence[str] = ()) -> Understanding:
         return meaning(known, "keyword")
     if DANGER.search(folded) and not NO_DANGER.search(folded):
         return meaning("urgent", "danger_word")
-    if (number := NUMBERED.match(folded)) and int(number[1]) <= len(offered):
-        return meaning("answer", "numbered", offered[int(number[1]) - 1])
+    if (found := NUMBERED.match(folded)) and (number := int(found[1].translate(NUMERALS))) <= len(offered):
+        return meaning("answer", "numbered", offered[number - 1])
     for answer, pattern in ANSWERS.items():
         if pattern.search(folded):
             return meaning("answer", "words", answer)

@@ -64,6 +64,11 @@ def test_a_number_that_was_not_offered_is_not_guessed():
     assert understand("1").intent == "unknown"
 
 
+@pytest.mark.parametrize("text", ["一直响", "一样", "三天了", "2天了", "in 2h", "3x", "not 1"])
+def test_a_number_within_a_sentence_is_no_answer(text):
+    assert understand(text, OFFERED).intent == "unknown"
+
+
 @pytest.mark.parametrize(
     "text", ["It's smoking!", "there is fire", "冒烟了", "有焦味", "sale humo", "es brennt", "1 but it is smoking"]
 )
