@@ -39,8 +39,11 @@ DANGER = _any(
     r"\b(humo|fuego|incendio|se quema|chispas)\b|\b(raucht?|qualmt|feuer|brennt|funken)\b",
 )
 NO_DANGER = _any(
-    r"\bno (smoke|fire)\b|\bsmoke (detector|alarm)\b", r"没有?冒烟|没着火", r"\bsin humo\b|\bkein (rauch|feuer)\b"
+    r"\bno (smoke|fire|flames?)((,| or| and)( no)? (smoke|fire|flames?))*\b|\bsmoke (detector|alarm)s?\b",
+    r"没有?冒烟|没着火",
+    r"\bsin humo\b|\bkein (rauch|feuer)\b",
 )
+"""Taken out before danger is looked for: "the smoke alarm rings, there is fire" speaks of fire."""
 ANSWERS = {
     "broken": _any(
         r"\b(still|not|isn'?t|doesn'?t|didn'?t|won'?t)\b.*\b(broken|work\w*|fixed|better|help\w*)\b|\bbroken\b",

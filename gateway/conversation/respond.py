@@ -22,6 +22,9 @@ class Response:
     attention: str = ""
 
 
+DANGER = Response(priority="urgent", status="open", attention="danger")
+
+
 def respond(
     meaning: Understanding,
     *,
@@ -38,7 +41,8 @@ def respond(
         person_wrote: whether our last word was a person's: then a person answers, and no machine talks between.
     """
     if meaning.intent in ("stop", "start", "help"):
-        return _subscription(meaning, told_by_provider)
+        wanted = _subscription(meaning, told_by_provider)
+        return replace(DANGER, consent=wanted.consent, template=wanted.template) if meaning.danger else wanted
     response = _alone(meaning, earlier)
     if not person_wrote or meaning.intent == "urgent":
         return response
@@ -49,7 +53,7 @@ def respond(
 def _alone(meaning: Understanding, earlier: Sequence[Understanding]) -> Response:
     match meaning.intent:
         case "urgent":
-            return Response(template="reply_urgent", priority="urgent", status="open", attention="danger")
+            return replace(DANGER, template="reply_urgent")
         case "thanks":
             return Response(template="" if any(m.intent == "thanks" for m in earlier) else "reply_thanks")
         case "answer":

@@ -1,5 +1,6 @@
 """What a reply means: a deterministic layer that is right or silent. What it does not know, a person reads.
 
+Danger is heard in every message, also in one that wants no more of ours.
 Order: opt-out words, opt-in, help; danger; a numbered answer to what was last offered; words for the answers; thanks.
 Providers' own opt-out words are English; ours hold the other languages we write in, and free-text revocation.
 """
@@ -44,6 +45,7 @@ class Understanding:
     answer: str = ""  # fixed | broken | call | fine | later
     mood: Mood = "calm"
     language: str = ""  # by script: "zh", or "" where the script says nothing
+    danger: bool = False  # it speaks of smoke, fire and the like, whatever else it wants
     reason: str = ""  # which layer knew
 
 
@@ -58,13 +60,16 @@ def understand(text: str, offered: Sequence[str] = ()) -> Understanding:
     bare = re.sub(r"^\W+|\W+$", "", folded)
     mood: Mood = "angry" if ANGRY.search(folded) or _shouts(text) else "worried" if WORRIED.search(folded) else "calm"
     language = "zh" if re.search(r"[\u4e00-\u9fff]", text) else ""
+    danger = DANGER.search(NO_DANGER.sub(" ", folded)) is not None
 
     def meaning(intent: Intent, reason: str, answer: str = "") -> Understanding:
-        return Understanding(intent=intent, answer=answer, mood=mood, language=language, reason=reason)
+        return Understanding(
+            intent=intent, answer=answer, mood=mood, language=language, danger=danger, reason=reason
+        )  # fmt: skip
 
     if known := _keyword(bare, folded):
         return meaning(known, "keyword")
-    if DANGER.search(folded) and not NO_DANGER.search(folded):
+    if danger:
         return meaning("urgent", "danger_word")
     if (found := NUMBERED.match(folded)) and (number := int(found[1].translate(NUMERALS))) <= len(offered):
         return meaning("answer", "numbered", offered[number - 1])

@@ -70,8 +70,10 @@ def test_a_number_within_a_sentence_is_no_answer(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["It's smoking!", "there is fire", "冒烟了", "有焦味", "sale humo", "es brennt", "1 but it is smoking"]
-)
+    "text",
+    ["It's smoking!", "there is fire", "冒烟了", "有焦味", "sale humo", "es brennt", "1 but it is smoking",
+     "the smoke alarm rings and there is fire", "no smoke yet but it is burning"],
+)  # fmt: skip
 def test_danger_calls_a_person_at_once(text):
     response = respond(understand(text, OFFERED))
 
@@ -79,10 +81,26 @@ def test_danger_calls_a_person_at_once(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["no smoke, all fine", "the smoke detector needs a battery", "没有冒烟", "a brand new one"]
+    "text",
+    [
+        "no smoke, all fine",
+        "no fire and no smoke",
+        "no smoke or fire",
+        "the smoke detector needs a battery",
+        "没有冒烟",
+        "a brand new one",
+    ],
 )
 def test_words_of_danger_that_deny_it_are_no_danger(text):
     assert understand(text, OFFERED).intent != "urgent"
+
+
+@pytest.mark.parametrize("text", ["Don't text me, there is smoke coming out!", "stop sending me texts, it is on fire"])
+def test_danger_is_heard_from_whoever_wants_no_more_messages_too(text):
+    response = respond(understand(text, OFFERED))
+
+    assert (response.consent, response.template) == ("opt_out", "")
+    assert (response.attention, response.priority) == ("danger", "urgent")
 
 
 def test_stop_gets_no_answer_and_the_provider_is_not_doubled():
