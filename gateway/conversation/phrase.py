@@ -53,7 +53,8 @@ ANSWERS = {
         r"\bsigue (fallando|igual|mal)\b|\bno funciona\b|\bnoch (immer )?(defekt|kaputt)\b|\bgeht nicht\b",
     ),
     "fixed": _any(
-        r"\b(fixed|solved|replaced|changed (it|the)|restarted|works? (now|again|fine)|done)\b",
+        r"\b(fixed|solved|replaced|changed (it|the)|works? (now|again|fine)|done(?! with\b))\b",
+        r"(?<!\bit )\brestarted\b(?! (again|by itself|itself)\b)",
         r"已?(解决|修好|更换|换好|换了|恢复)|好了",
         r"\b(resuelto|arreglad[oa]|cambiad[oa]|ya funciona)\b",
         r"\b(behoben|erledigt|gewechselt|läuft wieder|funktioniert wieder)\b",
@@ -63,6 +64,13 @@ ANSWERS = {
     ),
 }
 """In this order, so that "not fixed" is broken."""
+UNSURE = _any(
+    r"[?？]|^(is|has|was|can|did) (it|this|that)\b|n't\b",
+    r"\b(not|never|nothing|nobody|but|when|if|until|unless|will|would|should|cannot|waiting)\b",
+    r"没|不|未|但|吗|什么时候|几时",
+    r"\b(pero|cuándo|cuando|aún no|todavía no|no est[aá]|no (lo )?he|aber|nicht|kein\w*|wann|wenn|noch)\b",
+)
+"""What asks, denies or restricts; "not done yet" and "when will it be fixed?" say nothing is fixed: a person reads."""
 THANKS = re.compile(
     r"((ok(ay)?|thanks?|thank you|so much|very much|thx|great|谢谢|多谢|好的|收到|gracias|vale|danke|👍|🙏)[\s,.!。]*)+"
 )

@@ -23,6 +23,7 @@ from gateway.conversation.phrase import (
     START,
     STOP,
     THANKS,
+    UNSURE,
     WORRIED,
 )
 
@@ -74,7 +75,7 @@ def understand(text: str, offered: Sequence[str] = ()) -> Understanding:
     if (found := NUMBERED.match(folded)) and (number := int(found[1].translate(NUMERALS))) <= len(offered):
         return meaning("answer", "numbered", offered[number - 1])
     for answer, pattern in ANSWERS.items():
-        if pattern.search(folded):
+        if pattern.search(folded) and not (answer == "fixed" and UNSURE.search(folded)):
             return meaning("answer", "words", answer)
     if THANKS.fullmatch(folded):
         return meaning("thanks", "words")

@@ -40,6 +40,23 @@ def test_numbers_and_plain_words_answer_what_was_offered(text, answer):
     assert (meaning.intent, meaning.answer) == ("answer", answer)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["not done yet", "nothing is fixed", "it has not been replaced", "when will it be fixed?", "is it solved",
+     "It restarted again by itself", "I replaced the battery but it is dead", "I am done with this company",
+     "什么时候修好", "换好了但是没反应", "wann ist das behoben", "aún no está resuelto"],
+)  # fmt: skip
+def test_what_asks_denies_or_restricts_is_never_taken_for_fixed(text):
+    assert understand(text, OFFERED).answer != "fixed"
+
+
+@pytest.mark.parametrize(
+    "text", ["done", "I restarted it", "It works now!", "I fixed it yesterday", "已解决", "ya funciona", "ist erledigt"]
+)
+def test_what_says_plainly_that_it_is_fixed_is_understood(text):
+    assert understand(text, OFFERED).answer == "fixed"
+
+
 @pytest.mark.parametrize("text", ["Is it still under warranty?", "it isn't getting worse", "still waiting for Friday"])
 def test_questions_and_denials_are_left_to_a_person(text):
     assert understand(text, OFFERED).intent == "unknown"
