@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from gateway.ledger.casebook import change_ticket, label_outcome, note, ticket_row
+from gateway.ledger.casebook import DONE, change_ticket, label_outcome, note, ticket_row
 from gateway.ledger.database import add_new
 from gateway.ledger.outbox import message_row
 from gateway.ledger.people import note_consent
@@ -123,9 +123,13 @@ def change(
     attention: str = "",
     brief: str = "",
 ) -> None:
-    """Change a ticket as a reply asks for; `attention` calls a person and `brief` tells them why."""
+    """Change a ticket as a reply asks for; `attention` calls a person and `brief` tells them why.
+
+    One that is solved does not wait for its customer again: nothing would ever solve it a second time.
+    """
     ticket = ticket_row(connection, ticket_id)
-    values = {"status": status, "priority": priority, "attention": attention or None}
+    kept = status == "waiting" and ticket.status in DONE
+    values = {"status": None if kept else status, "priority": priority, "attention": attention or None}
     if wanted := {name: value for name, value in values.items() if value is not None}:
         change_ticket(connection, ticket, wanted, now_ms)
     if outcome is not None and ticket.outcome is None:

@@ -267,6 +267,19 @@ def test_a_numbered_answer_lands_on_the_ticket_labels_it_and_is_thanked(engine, 
 
 
 @pytest.mark.usefixtures("told")
+def test_who_says_afterwards_what_they_did_leaves_a_solved_ticket_solved(engine, fleet, inbound, clock):
+    fleet.turn(alert(state="resolved", at=clock.now_ms), now=clock.now_ms)
+    clock.now_ms += HOUR
+    fleet.turn(now=clock.now_ms)
+    before = caseview.find_ticket(engine, "1").row.ticket.status
+
+    inbound.reply(address=CONTACT.address, text="1", provider_id="in1")
+
+    after = caseview.find_ticket(engine, "1").row.ticket
+    assert (before, after.status, after.outcome) == ("solved", "solved", "confirmed")
+
+
+@pytest.mark.usefixtures("told")
 def test_a_question_is_handed_over_with_a_brief(engine, dispatch, inbound):
     inbound.reply(address=CONTACT.address, text="Which battery fits? I am worried", provider_id="in1")
     dispatch.round()
