@@ -13,11 +13,12 @@ from gateway.errors import NotFound, Refused
 from gateway.ledger import audit, registry
 from gateway.ledger.database import forget_log, is_conflict, reading, writing
 from gateway.ledger.people import note_consent, put_customers
-from gateway.ledger.tables import consents, contacts, customers, devices, messages, ticket_events, tickets
+from gateway.ledger.tables import consents, contacts, customers, devices, messages, outcomes, ticket_events, tickets
 from gateway.model import Customer
 
 ERASED = "erased"
-SAID = ("reply", "comment", "message")  # lines of time lines in which people may be named
+SAID = ("reply", "comment", "message", "attention", "outcome")
+"""Lines of time lines in which people may be named; a call for a person repeats what the customer wrote."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,11 +124,14 @@ def erase(engine: Engine, customer_id: str, *, actor: str, now_ms: int) -> int:
         connection.execute(waiting.values(state="skipped", reason=ERASED, settled_ms=now_ms))
         empty = {"text": "", "understanding": None, "provider_id": ""}
         emptied = connection.execute(update(messages).where(theirs).values(empty)).rowcount
-        cases = select(tickets.c.ticket_id).where(tickets.c.customer_id == customer_id)
+        spoken = select(messages.c.ticket_id).where(theirs, messages.c.ticket_id.is_not(None))
+        owned = (tickets.c.customer_id == customer_id) | tickets.c.ticket_id.in_(spoken)
+        cases = select(tickets.c.ticket_id).where(owned)
         said = ticket_events.c.kind.in_(SAID) & ticket_events.c.ticket_id.in_(cases)
         connection.execute(
             update(ticket_events).where(or_(said, ticket_events.c.author.in_(ids))).values(text="", detail=None)
         )
+        connection.execute(update(outcomes).where(outcomes.c.ticket_id.in_(cases)).values(note=""))
         connection.execute(update(consents).where(consents.c.contact_id.in_(ids)).values(wording=""))
         connection.execute(update(devices).where(devices.c.customer_id == customer_id).values(customer_id=None))
         registry.touch_roster(connection)

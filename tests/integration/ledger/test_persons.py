@@ -7,6 +7,7 @@ import json
 import pytest
 from sqlalchemy import Engine
 
+from gateway.channels import ConsoleChannel
 from gateway.errors import NotFound, Refused
 from gateway.ledger import audit, casebook, people, persons, registry
 from gateway.ledger.database import reading
@@ -115,6 +116,20 @@ def test_who_is_erased_is_found_nowhere_and_written_to_no_more(engine):
     assert audit.recent(engine)[0].subject == "customer:c1"
     with pytest.raises(NotFound):
         persons.erase(engine, "nobody", actor="mei", now_ms=T0)
+
+
+def test_what_a_customer_answered_is_erased_wherever_it_was_repeated(engine):
+    settle_in(engine).turn(alert())
+    Dispatch(engine=engine, channels={"sms": ConsoleChannel(lambda *_: None)}, now_ms=lambda: T0).round()
+    Inbound(engine=engine, texts=TEXTS, now_ms=lambda: T0 + 1).reply(
+        address="+4915112345678", text="Which battery? Ask Anna Schmidt", provider_id="SM1"
+    )
+    casebook.record_outcome(engine, "1", "confirmed", author="mei", now_ms=T0 + 2, remark="Says Anna Schmidt.")
+    before = everything(engine)
+    persons.erase(engine, "c1", actor="mei", now_ms=T0 + 3)
+
+    assert before.count("Anna Schmidt") > 2
+    assert "Anna" not in everything(engine)
 
 
 def test_an_erased_customer_may_come_back_as_somebody_new(engine):
