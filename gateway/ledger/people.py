@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
 
 from gateway.errors import NotFound
 from gateway.ledger.database import Record, put, reading, writing
@@ -35,10 +35,15 @@ def save_customers(engine: Engine, wanted: Sequence[Customer], *, now_ms: int) -
 
 
 def put_customers(connection: Connection, wanted: Sequence[Customer], *, now_ms: int) -> None:
-    """As `save_customers`, within the caller's transaction."""
+    """As `save_customers`, within the caller's transaction. A new address may be reached, whatever the old one was."""
     rows = [{"customer_id": c.customer_id, "name": c.name, "created_ms": now_ms} for c in wanted]
     put(connection, customers, rows)
-    put(connection, contacts, [_row(contact) for customer in wanted for contact in customer.contacts])
+    told = [_row(contact) for customer in wanted for contact in customer.contacts]
+    if told:
+        moved = contacts.c.contact_id == bindparam("of"), contacts.c.address != bindparam("at")
+        at = [{"of": row["contact_id"], "at": row["address"]} for row in told]
+        connection.execute(update(contacts).where(*moved).values(unreachable=""), at)
+    put(connection, contacts, told)
 
 
 def find_customer(engine: Engine, customer_id: str) -> Customer:

@@ -58,6 +58,17 @@ def test_a_list_taken_in_again_undoes_no_stop_and_repeats_no_agreement(engine):
     assert people.find_contact(engine, "c9-phone").opted_out
 
 
+@pytest.mark.parametrize(("number", "unreachable"), [("+13125550100", "not_mobile"), ("+13125550177", "")])
+def test_a_new_telephone_is_not_unreachable_because_the_old_one_was(engine, number, unreachable):
+    settle_in(engine)
+    take_in(engine)
+    people.mark_unreachable(engine, "c9-phone", "not_mobile")
+    take_in(engine, LIST + ADA.replace("+13125550100", number))
+
+    contact = people.find_contact(engine, "c9-phone")
+    assert (contact.address, contact.unreachable) == (number, unreachable)
+
+
 @pytest.mark.parametrize(
     ("text", "error", "code"),
     [
@@ -138,3 +149,13 @@ def test_an_erased_customer_may_come_back_as_somebody_new(engine):
     take_in(engine, LIST + ADA.replace("+13125550100", "+4915112345678"))
 
     assert people.find_by_address(engine, "sms", "+4915112345678").customer_id == CustomerId("c9")
+
+
+def test_an_erased_customer_who_comes_back_is_written_to(engine):
+    settle_in(engine)
+    take_in(engine)
+    persons.erase(engine, "c9", actor="mei", now_ms=T0)
+    take_in(engine)
+
+    contact = people.find_contact(engine, "c9-phone")
+    assert (contact.consented, contact.opted_out, contact.unreachable) == (True, False, "")
