@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,28 @@ import pandas as pd
 
 from bench.detection.row import Row
 from gateway.model import Floats, Integers
-from gateway.prognosis import passage
 from gateway.prognosis import time_left as learned
 from gateway.prognosis.growth import shared_growth
+from gateway.prognosis.trend import DAY_MS
+from gateway.prognosis.ways import Ways
 
 CAP_CYCLES = 125.0
 CAP_MINUTES = 120.0
 HORIZON_MINUTES = 60.0
+WORN_OUT = 0.8  # of the first capacity
 BASELINES = {"FD001": (11.08, 200.0, 10.5, 175.0), "FD002": (10.59, 504.0, 10.0, 450.0)}
 BANDS = ("e0_500", "e500_1000", "e1000_2000", "e2000_4000", "e4000_6000", "e6000_9000", "e9000_12800")
 ENERGIES = [f"{axis}_{name}" for axis in "hv" for name in ("rms", *BANDS)]
 VIBRATION = [f"{axis}_{name}" for axis in "hv" for name in ("rms", "peak", *BANDS)]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A battery's cycles, its capacity over the first, and when that was 80 %."""
+
+    age: Floats
+    health: Floats
+    end: float
 
 
 def time_left(root: Path, train: Path | None, quick: bool) -> list[Row]:
@@ -146,13 +158,18 @@ def _batteries(folder: Path, train: Path | None) -> list[Row]:
     held: list[bool] = []
     asked = 0
     for cell in cells:
-        model = passage.train(tuple(others or [other for other in cells if other is not cell]))
-        looks = [int(np.flatnonzero(cell.age <= share * cell.end)[-1]) for share in (0.4, 0.6, 0.8)]
-        asked += len(looks)
-        if model:
-            answer, left = model.predict(cell.age[looks], cell.gone[looks]), cell.end - cell.age[looks]
-            known = np.isfinite(answer.median)
-            held += ((answer.low <= left) & (left <= answer.high))[known].tolist()
+        ways = Ways(WORN_OUT, "falling")
+        ways.grow(1)
+        for other in others or [other for other in cells if other is not cell]:
+            _cycled(ways, other, float("inf"))
+            ways.grow(ways.rows + 1)
+        ways.learn()
+        for share in (0.4, 0.6, 0.8):
+            asked += 1
+            last = _cycled(ways, cell, share * cell.end)
+            answer, left = ways.left(np.array([ways.rows - 1]), ["cell"], int(last * DAY_MS)), cell.end - last
+            if np.isfinite(answer.median[0]):
+                held.append(bool(answer.low[0] <= left <= answer.high[0]))
     return [
         note(
             "batteries.coverage",
@@ -165,18 +182,25 @@ def _batteries(folder: Path, train: Path | None) -> list[Row]:
     ]
 
 
-def _cells(folder: Path) -> list[passage.Passage]:
-    """The cells that came to their end, each up to there."""
+def _cells(folder: Path) -> list[Cell]:
+    """The cells that came to their end."""
     table = pd.read_csv(folder / "cycles.csv.gz")
     truth = pd.read_csv(folder / "truth.csv.gz").set_index("battery")
-    cells = []
-    for name, part in table.groupby("battery"):
-        end, limit = float(truth.eol80_cycle[name]), 0.8 * float(truth.initial_ah[name])
-        part = part[part.cycle < end] if np.isfinite(end) else part.head(0)  # noqa: PLW2901
-        if len(part):
-            gone = passage.share_gone(part.capacity_ah.to_numpy(np.float64), limit)
-            cells.append(passage.Passage(part.cycle.to_numpy(np.float64), gone, end))
-    return cells
+    return [
+        Cell(
+            part.cycle.to_numpy(np.float64), part.capacity_ah.to_numpy(np.float64) / float(truth.initial_ah[name]), end
+        )
+        for name, part in table.groupby("battery")
+        if np.isfinite(end := float(truth.eol80_cycle[name]))
+    ]
+
+
+def _cycled(ways: Ways, cell: Cell, until: float) -> float:
+    """Let the newest way be that of a cell up to some cycle, a day each; samples it had before are late. The last."""
+    seen = cell.age <= until
+    row, t_ms = np.full(int(seen.sum()), ways.rows - 1), (cell.age[seen] * DAY_MS).astype(np.int64)
+    ways.advance(row, t_ms, cell.health[seen], ["cell"] * ways.rows)
+    return float(cell.age[seen][-1])
 
 
 def _of(lives: learned.Lives, chosen: Any) -> learned.Lives:

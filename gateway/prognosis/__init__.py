@@ -1,6 +1,7 @@
 """Time to a limit, probability of failure within a horizon, time left: calibrated, with intervals, or silent."""
 
-from gateway.prognosis.forecaster import Forecaster, ForecastSpec
+from gateway.prognosis.forecaster import Forecaster
+from gateway.prognosis.others import ForecastSpec
 from gateway.prognosis.outlook import Outlook
 
 __all__ = ["ForecastSpec", "Forecaster", "Outlook"]

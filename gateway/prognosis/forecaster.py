@@ -2,14 +2,18 @@
 
 The newest straight piece of each series (`gateway.prognosis.trend`) is extended to the limit. The interval is that of
 the first time at which level + slope t + noise, with the uncertainty of level and slope and the series' own wandering,
-reaches the limit. The forecaster says nothing (NaN) where the trend is not beyond doubt, where the data are old, or
-where it would have to look further ahead than it has seen behind; the rules then do not fire.
+reaches the limit. A line says nothing (NaN) where the trend is not beyond doubt, where the data are old, or where it
+would have to look further ahead than it has seen behind; the rules then do not fire.
+
+Where three devices of the same model have come to the limit before, the way of the device is compared with theirs
+(`gateway.prognosis.others`); of the line and that, the one with the narrower interval is told, and no line where on
+this fleet too few limits came when lines said so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +21,8 @@ from scipy.special import stdtr, stdtrit
 
 from gateway.model import Block, Flags, Floats, Forecast, Integers, Roster
 from gateway.prognosis import trend
+from gateway.prognosis.calibration import Coverage
+from gateway.prognosis.others import ForecastSpec, Others, risk_of
 from gateway.prognosis.trend import DAY_MS
 
 CERTAIN = 0.999  # one-sided confidence that the slope is not nought
@@ -26,35 +32,6 @@ STALE_DAYS = 2.0  # and four buckets: a silent series has no forecast
 TAIL = 0.95  # each side of a 90 % interval
 
 Columns: TypeAlias = "dict[str, NDArray[Any]]"  # floats and integers
-
-
-class ForecastSpec(Protocol):
-    """What is asked of a series; the rule library's own record fits."""
-
-    @property
-    def name(self) -> str:
-        """What the facts are called after."""
-        ...
-
-    @property
-    def types(self) -> Sequence[str]:
-        """Product types it is about; empty means all."""
-        ...
-
-    @property
-    def metric(self) -> str:
-        """The series that is followed."""
-        ...
-
-    @property
-    def limit(self) -> float:
-        """In the metric's unit."""
-        ...
-
-    @property
-    def direction(self) -> str:
-        """How the metric moves towards the limit: `falling` or `rising`."""
-        ...
 
 
 def days_to_limit(line: Floats, limit: float, direction: str) -> Floats:
@@ -131,6 +108,15 @@ def _bent(away: Floats, slope: Floats, curve: Floats) -> Floats:
     return 2.0 * away / (slope + np.sqrt(np.maximum(slope**2 + 2.0 * curve * away, 0.0)))
 
 
+class _Ahead(NamedTuple):
+    """What is known of the rows of a spec at one time."""
+
+    line: Floats  # (rows, FIT)
+    days: Floats  # (3, rows)
+    by_others: Flags  # (rows,) whether days are told by the ways of others
+    by_line: Floats  # (3, rows) days by the line alone
+
+
 class Forecaster:
     """Forecasts of a fleet, for each series that some spec names; `snapshot` and `restore` round-trip exactly."""
 
@@ -145,10 +131,12 @@ class Forecaster:
         self._dirty = np.empty(0, np.bool_)
         self._line = np.empty((0, trend.FIT))
         self._now_ms = 0
-        self._asked: dict[tuple[int, int], tuple[Floats, Floats]] = {}  # (spec, now_ms) -> what `_ahead` found
+        self._asked: dict[tuple[int, int], _Ahead] = {}  # (spec, now_ms) -> what `_ahead` found
+        self._others = {id(spec): Others(spec) for spec in self.specs}
 
     def advance(self, block: Block, roster: Roster, now_ms: int) -> None:
         """Take one block in. Late samples count too: they correct the line, and raise nothing by themselves."""
+        new_day = now_ms // DAY_MS != self._now_ms // DAY_MS
         self._roster, self._now_ms = roster, now_ms
         self._asked.clear()
         self._grow(roster)
@@ -159,10 +147,28 @@ class Forecaster:
             np.maximum.at(self._newest, row, t_ms)
             for scale in (0, 1):
                 trend.absorb(2 * row + scale, t_ms, value, self._kept, self._dirty)
+            for others in self._others.values():
+                others.advance(row, t_ms, value)
         dirty = np.flatnonzero(self._dirty)
         if dirty.size:
             trend.fit(dirty, self._kept, self._line)
             self._dirty[:] = False
+        for spec in self.specs if new_day else ():
+            rows, _ = self._rows_of(spec)
+            ahead = self._ahead(spec, rows, now_ms)
+            self._others[id(spec)].note(rows, ahead.days, ahead.by_line, now_ms)
+
+    def learn(self) -> None:
+        """Learn from the devices that have reached their limits by now; until it is called again nothing changes."""
+        for others in self._others.values():
+            others.learn()
+        self._asked.clear()
+
+    @property
+    def coverage(self) -> Coverage:
+        """How often the intervals of forecasts held what came to be, on this fleet."""
+        held = [others.coverage for others in self._others.values()]
+        return Coverage(sum(c.held for c in held), sum(c.below for c in held), sum(c.above for c in held))
 
     def column(self, name: str) -> Floats | None:
         """(devices,) one fact, as `forecast.battery_days_left` or `trend.<metric>_per_day`; NaN where it is unknown.
@@ -185,11 +191,11 @@ class Forecaster:
         key = (id(spec), self._now_ms)
         if key not in self._asked:
             self._asked[key] = self._ahead(spec, rows, self._now_ms)
-        line, days = self._asked[key]
+        line, days, by_others, _ = self._asked[key]
         if name == f"trend.{spec.metric}_per_day":
             return np.asarray(line[:, trend.SLOPE])
         if name == f"forecast.{spec.name}_risk_ratio":
-            return risk_within(line, spec.limit, spec.direction, self.horizon_days)
+            return self._risk(spec, line, days, by_others)
         for part, suffix in enumerate(("days_left", "days_low", "days_high")):
             if name == f"forecast.{spec.name}_{suffix}":
                 return np.asarray(days[part])
@@ -202,8 +208,8 @@ class Forecaster:
             rows, device = self._rows_of(spec)
             if only is not None:
                 rows, device = rows[device == only], device[device == only]
-            line, days = self._ahead(spec, rows, now_ms)
-            risk = risk_within(line, spec.limit, spec.direction, self.horizon_days)
+            line, days, by_others, _ = self._ahead(spec, rows, now_ms)
+            risk = self._risk(spec, line, days, by_others)
             for i in np.flatnonzero(np.isfinite(days[0])):
                 median, low, high = (int(now_ms + d * DAY_MS) for d in days[:, i])
                 found.append(
@@ -211,14 +217,29 @@ class Forecaster:
                         device_id=self._roster.devices[device[i]].device_id, name=spec.name, made_ms=now_ms,
                         median_ms=median, low_ms=low, high_ms=high, limit=spec.limit, metric=spec.metric,
                         risk_ratio=float(risk[i]), horizon_ms=int(self.horizon_days * DAY_MS),
-                        reason=_sentence(spec, line[i, trend.SLOPE], line[i, trend.SPAN], days[:, i]),
+                        reason=self._reason(spec, int(rows[i]), line[i], days[:, i], now_ms if by_others[i] else None),
                     )
                 )  # fmt: skip
         return tuple(found)
 
+    def _risk(self, spec: ForecastSpec, line: Floats, days: Floats, by_others: Flags) -> Floats:
+        """(rows,) probability that the limit is reached within the horizon."""
+        by_line = risk_within(line, spec.limit, spec.direction, self.horizon_days)
+        return np.where(by_others, risk_of(days, self.horizon_days), by_line)
+
+    def _reason(self, spec: ForecastSpec, row: int, line: Floats, days: Floats, others_at_ms: int | None) -> str:
+        if others_at_ms is None:
+            return _sentence(spec, line[trend.SLOPE], line[trend.SPAN], days)
+        took = self._others[id(spec)].sentence(row, others_at_ms)
+        return f"{spec.metric} is on its way to {spec.limit:g}; {took}; at their pace and its own it gets there in " + (
+            f"{_time(days[0])} (90 % interval {_time(days[1])} to {_time(days[2])})"
+        )
+
     def snapshot(self) -> Columns:
         """All state as arrays; `restore` goes on from them exactly."""
+        ways = ((_head(spec), self._others[id(spec)].snapshot()) for spec in self.specs)
         return {
+            **{head + name: array for head, held in ways for name, array in held.items()},
             "series": self._series, "newest": self._newest, "line": self._line,
             "now_ms": np.array([self._now_ms], np.int64), **self._kept._asdict(),
         }  # fmt: skip
@@ -236,6 +257,12 @@ class Forecaster:
         new._line = np.array(snapshot["line"], np.float64)
         new._dirty = np.zeros(2 * new._series.size, np.bool_)
         new._now_ms = int(snapshot["now_ms"][0])
+        for spec in new.specs:
+            head, others = _head(spec), new._others[id(spec)]
+            held = {name.removeprefix(head): array for name, array in snapshot.items() if name.startswith(head)}
+            if held:  # a snapshot of an older version has none
+                others.restore(held)
+            others.grow(roster, new._series)
         return new
 
     def _grow(self, roster: Roster) -> None:
@@ -252,6 +279,8 @@ class Forecaster:
         self._newest = np.concatenate([self._newest, np.full(fresh.size, -1, np.int64)])
         self._dirty = np.concatenate([self._dirty, np.zeros(2 * fresh.size, np.bool_)])
         self._line = np.concatenate([self._line, np.full((2 * fresh.size, trend.FIT), np.nan)])
+        for others in self._others.values():
+            others.grow(roster, self._series)
 
     def _rows_of(self, spec: ForecastSpec) -> tuple[Integers, Integers]:
         """Rows that a spec is about, by device, and their device numbers."""
@@ -267,10 +296,10 @@ class Forecaster:
         rows = rows[np.argsort(device[rows], kind="stable")]
         return rows, device[rows]
 
-    def _ahead(self, spec: ForecastSpec, rows: Integers, now_ms: int) -> tuple[Floats, Floats]:
-        """(rows, FIT) line and (3, rows) days from `now_ms`, by the last days where they are sure it comes sooner.
+    def _ahead(self, spec: ForecastSpec, rows: Integers, now_ms: int) -> _Ahead:
+        """What lies ahead from `now_ms`, by the last days where they are sure it comes sooner.
 
-        A limit whose time has come is 0 days away, never less.
+        A limit whose time has come is 0 days away, never less. Others are asked where no line says as narrowly.
         """
         line = self._line[2 * rows]
         days = self._days(line, spec, now_ms)
@@ -279,7 +308,13 @@ class Forecaster:
         better = np.isfinite(soon[0]) & ~(days[1] <= soon[2])
         days = np.where(better, soon, days)
         days[:, self._stale(rows, now_ms)] = np.nan
-        return np.where((better | np.isnan(line[:, trend.SLOPE]))[:, None], short, line), days
+        others = self._others[id(spec)]
+        told = others.left(rows, now_ms)
+        told[:, self._stale(rows, now_ms) | (days[0] == 0.0)] = np.nan
+        narrower = others.lines_hold & (days[2] - days[1] <= told[2] - told[1])
+        by_others = np.isfinite(told[0]) & ~narrower
+        line = np.where((better | np.isnan(line[:, trend.SLOPE]))[:, None], short, line)
+        return _Ahead(line, np.where(by_others, told, days), by_others, days)
 
     def _days(self, line: Floats, spec: ForecastSpec, now_ms: int) -> Floats:
         days = days_to_limit(line, spec.limit, spec.direction)
@@ -289,6 +324,11 @@ class Forecaster:
     def _stale(self, rows: Integers, now_ms: int) -> Flags:
         """(rows,) the series has been silent too long for a forecast."""
         return np.asarray(now_ms - self._newest[rows] > np.maximum(STALE_DAYS * DAY_MS, 4 * self._kept.width[2 * rows]))
+
+
+def _head(spec: ForecastSpec) -> str:
+    """What a snapshot calls what belongs to a spec."""
+    return f"way.{spec.name}.{'+'.join(spec.types)}."
 
 
 def _sentence(spec: ForecastSpec, slope: float, span: float, days: Floats) -> str:

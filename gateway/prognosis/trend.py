@@ -44,10 +44,14 @@ class Buckets(NamedTuple):
 
 def empty(series: int) -> Buckets:
     """Two rows for each of so many series that have no sample yet: 2 i looks far back, 2 i + 1 a few days."""
-    rows = 2 * series
-    widest = np.where(np.arange(rows) % 2, SHORT_WIDTH_MS, LONG_WIDTH_MS)
-    columns = (np.zeros((rows, BUCKETS)) for _ in range(3))
-    return Buckets(np.full(rows, -1, np.int64), np.full(rows, FIRST_WIDTH_MS, np.int64), widest, *columns)
+    return unfilled(np.where(np.arange(2 * series) % 2, SHORT_WIDTH_MS, LONG_WIDTH_MS))
+
+
+def unfilled(widest: Integers) -> Buckets:
+    """Rows without a sample, each with the width (ms) where its doubling ends."""
+    columns = (np.zeros((widest.size, BUCKETS)) for _ in range(3))
+    fresh = np.full(widest.size, -1, np.int64), np.full(widest.size, FIRST_WIDTH_MS, np.int64)
+    return Buckets(*fresh, widest, *columns)
 
 
 def joined(first: Buckets, second: Buckets) -> Buckets:
@@ -66,27 +70,33 @@ def absorb(row: Integers, t_ms: Integers, value: Floats, kept: Buckets, dirty: F
         kept: advanced in place.
         dirty: (rows,) set where the line should be fitted again.
     """
-    origin, width, half = kept.origin, kept.width, BUCKETS // 2
     for i in range(row.size):
-        r = row[i]
-        if origin[r] < 0:
-            origin[r] = t_ms[i] - t_ms[i] % DAY_MS
-        k = (t_ms[i] - origin[r]) // width[r]
-        if k < 0:
-            continue  # older than what is kept
-        while k >= BUCKETS:
-            if width[r] < kept.widest[r]:
-                _merge(kept, r)
-                width[r] *= 2
-            else:
-                _forget(kept, r)
-                origin[r] += half * width[r]
-            k = (t_ms[i] - origin[r]) // width[r]
-        if kept.samples[r, k] == 0.0:
-            dirty[r] = True
-        kept.samples[r, k] += 1.0
-        kept.total[r, k] += value[i]
-        kept.when[r, k] += t_ms[i] - origin[r]
+        if put(row[i], t_ms[i], value[i], kept):
+            dirty[row[i]] = True
+
+
+@njit(cache=True)
+def put(r: int, t_ms: int, value: float, kept: Buckets) -> bool:
+    """Put one sample into its bucket of row `r`; whether the bucket was empty before."""
+    origin, width, half = kept.origin, kept.width, BUCKETS // 2
+    if origin[r] < 0:
+        origin[r] = t_ms - t_ms % DAY_MS
+    k = (t_ms - origin[r]) // width[r]
+    if k < 0:
+        return False  # older than what is kept
+    while k >= BUCKETS:
+        if width[r] < kept.widest[r]:
+            _merge(kept, r)
+            width[r] *= 2
+        else:
+            _forget(kept, r)
+            origin[r] += half * width[r]
+        k = (t_ms - origin[r]) // width[r]
+    opened = kept.samples[r, k] == 0.0
+    kept.samples[r, k] += 1.0
+    kept.total[r, k] += value
+    kept.when[r, k] += t_ms - origin[r]
+    return bool(opened)
 
 
 @njit(cache=True)
@@ -200,7 +210,7 @@ def slope_of(x: Floats, y: Floats, phase: Integers, per_day: int) -> float:
 
 
 @njit(cache=True)
-def _points(kept: Buckets, r: int, x: Floats, y: Floats, phase: Integers) -> int:
+def points(kept: Buckets, r: int, x: Floats, y: Floats, phase: Integers) -> int:
     """Write the closed buckets of row `r` as points (days since origin, mean value, bucket); how many there are.
 
     The newest bucket is still filling and is left out, so that where blocks are cut changes nothing.
@@ -253,7 +263,7 @@ def fit(row: Integers, kept: Buckets, out: Floats) -> None:
     x, y, phase = np.empty(BUCKETS), np.empty(BUCKETS), np.empty(BUCKETS, np.int64)
     for r in row:
         out[r, :] = np.nan
-        n = _points(kept, r, x, y, phase)
+        n = points(kept, r, x, y, phase)
         if n < MIN_POINTS:
             continue
         begin = last_segment(x[:n], y[:n])

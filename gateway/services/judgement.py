@@ -136,7 +136,8 @@ class Judgement:
             self.precedents.failed(self.roster.devices[number].device_id, at_ms, cause, self.roster)
 
     def look_back(self, now_ms: int) -> None:
-        """Learn from what has come of log lines and episodes by now. For a job, not for the hot path."""
+        """Learn from what has come of log lines, episodes and limits by now. For a job, not for the hot path."""
+        self.forecaster.learn()
         self.engine.logs.ahead.learn(now_ms)
         self.precedents.sweep(now_ms, self.roster)
 

@@ -160,6 +160,10 @@ class Turn:
         if covered.known:
             self.watch.set("time_left_held_ratio", covered.ratio)
             risk += f"; time left within its interval {covered.ratio:.0%} of {covered.known} times"
+        covered = self.judgement.forecaster.coverage
+        if covered.known:
+            self.watch.set("forecast_held_ratio", covered.ratio)
+            risk += f"; limits reached within their interval {covered.ratio:.0%} of {covered.known} times"
         return f"cohorts of {len(self.judgement.roster.devices):,} devices; {risk}"
 
     def learn_habits(self, schooling: Schooling) -> str:
