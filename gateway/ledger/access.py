@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from argon2 import PasswordHasher
@@ -17,6 +17,7 @@ from gateway.ledger.tables import api_tokens, sessions, users
 
 Role: TypeAlias = Literal["admin", "agent", "viewer"]
 
+_ROLES: tuple[Role, ...] = ("viewer", "agent", "admin")  # each may do what those before it may
 SESSION_MS = 12 * 3_600_000  # a working day with its overtime (OWASP Session Management: 4 to 8 h idle, or a day)
 # Verified for unknown logins, so that they take as long as known ones; made from random bytes nobody kept.
 _DECOY = "$argon2id$v=19$m=65536,t=3,p=4$ZOh7gRyb9CTKdHLt7vZf5g$0COwB0m/2JM4/x55aipaJFvcUc058wncKz/BvDkwhxE"
@@ -139,10 +140,13 @@ def issue_token(
 
 
 def use_token(engine: Engine, secret: str, *, now_ms: int) -> User | None:
-    """The user a token acts for, in the token's role, or None where it is unknown, over or revoked."""
+    """The user a token acts for, or None where it is unknown, over or revoked.
+
+    It acts in its own role, and never in a higher one than its user has now.
+    """
     fresh = (api_tokens.c.expires_ms.is_(None)) | (api_tokens.c.expires_ms > now_ms)
     query = (
-        select(users.c.login, users.c.name, users.c.disabled, api_tokens.c.role, api_tokens.c.token_id)
+        select(users, api_tokens.c.role.label("token_role"), api_tokens.c.token_id)
         .join(api_tokens, api_tokens.c.login == users.c.login)
         .where(api_tokens.c.token_hash == _digest(secret), api_tokens.c.revoked_ms.is_(None), fresh)
         .where(users.c.disabled.is_(False))
@@ -152,7 +156,7 @@ def use_token(engine: Engine, secret: str, *, now_ms: int) -> User | None:
         if row is None:
             return None
         connection.execute(update(api_tokens).where(api_tokens.c.token_id == row.token_id).values(used_ms=now_ms))
-    return _user(row)
+    return replace(_user(row), role=min(row.role, row.token_role, key=_ROLES.index))
 
 
 def list_tokens(engine: Engine) -> tuple[ApiToken, ...]:

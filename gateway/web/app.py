@@ -13,7 +13,8 @@ from gateway.web.render import STATIC, environment
 
 ABOUT = """\
 Read the fleet, and work on tickets. Send `Authorization: Bearer TOKEN`; an admin makes tokens on the console's Access
-page. A token acts in its role: `viewer` reads, `agent` also works on tickets, `admin` does everything.
+page. A token acts in its role, never in a higher one than its user has: `viewer` reads, `agent` also works on tickets,
+`admin` does everything.
 Times are Unix milliseconds, UTC. Every error is `{"code": ..., "detail": ...}`; `code` is stable."""
 
 ROUTERS = (sign_in.router, live.router, metrics.router, webhook.router, *pages.ROUTERS, *api.ROUTERS)

@@ -107,6 +107,15 @@ def test_a_token_acts_in_its_own_role_until_revoked(engine):
         access.revoke_token(engine, "none", now_ms=NOW)
 
 
+def test_a_token_loses_what_its_user_loses(engine):
+    access.save_user(engine, access.User(login="mei", name="", role="admin"), password="correct horse", now_ms=NOW)
+    secret, _ = access.issue_token(engine, "mei", name="ci", role="admin", now_ms=NOW)
+    before = access.use_token(engine, secret, now_ms=NOW).role
+    access.save_user(engine, access.User(login="mei", name="", role="viewer"), password="correct horse", now_ms=NOW)
+
+    assert (before, access.use_token(engine, secret, now_ms=NOW).role) == ("admin", "viewer")
+
+
 def test_the_audit_chain_shows_where_it_was_changed(engine):
     for n in range(4):
         audit.note(engine, at_ms=NOW + n, actor="mei", action="ticket.assign", subject=f"t{n}", detail={"n": n})
