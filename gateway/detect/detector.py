@@ -32,6 +32,7 @@ class Samples:
     value: Floats
     gap_s: Floats  # since the sample before of the same series; NaN for a series' first
     interval_s: Floats  # the series' usual interval so far; NaN for a series' first
+    last: Floats  # the value of the sample before of the same series; NaN for a series' first
 
     def __len__(self) -> int:
         return int(self.value.size)
@@ -62,23 +63,24 @@ def bytes_per_series(state: State) -> float:
     return sum(array.nbytes for array in state.values()) / count if count else 0.0
 
 
-PACE = np.dtype([("last_ms", np.int64), ("interval_s", np.float64)])
+PACE = np.dtype([("last_ms", np.int64), ("interval_s", np.float64), ("value", np.float64)])
+ENOUGH = 65_535  # samples: beyond, a count in 16 bits stands still, and no memory is as long
 
 
 def pace_init(count: int) -> State:
-    """What is known of the rhythm of arrival before any arrival."""
+    """What is known of the rhythm of arrival, and of the last value, before any arrival."""
     pace = np.zeros(count, PACE)
-    pace["last_ms"], pace["interval_s"] = -1, np.nan
+    pace["last_ms"], pace["interval_s"], pace["value"] = -1, np.nan, np.nan
     return {"pace": pace}
 
 
 @njit(cache=True)
-def _pace(series: Integers, t_ms: Integers, memory: NDArray[Any]) -> tuple[Flags, Floats, Floats]:
+def _pace(series: Integers, t_ms: Integers, value: Floats, memory: NDArray[Any]) -> tuple[Flags, Floats]:
     fresh = np.zeros(series.size, np.bool_)
-    gap, usual = np.full(series.size, np.nan), np.full(series.size, np.nan)
+    found = np.full((3, series.size), np.nan)  # gap, usual interval, last value
     for i in range(series.size):
         m = memory[series[i]]
-        usual[i] = m.interval_s
+        found[1, i] = m.interval_s
         if t_ms[i] <= m.last_ms:
             continue
         fresh[i] = True
@@ -88,10 +90,11 @@ def _pace(series: Integers, t_ms: Integers, memory: NDArray[Any]) -> tuple[Flags
                 m.interval_s = g
             else:
                 m.interval_s += (min(g, 2.0 * m.interval_s) - m.interval_s) / INTERVAL_MEMORY
-            gap[i] = g
-            usual[i] = m.interval_s
-        m.last_ms = t_ms[i]
-    return fresh, gap, usual
+            found[0, i] = g
+            found[1, i] = m.interval_s
+        found[2, i] = m.value
+        m.last_ms, m.value = t_ms[i], value[i]
+    return fresh, found
 
 
 def pace(state: State, series: Integers, t_ms: Integers, value: Floats, *, keep: bool = False) -> tuple[Samples, Flags]:
@@ -107,10 +110,11 @@ def pace(state: State, series: Integers, t_ms: Integers, value: Floats, *, keep:
     Returns:
         The samples that are newer than all their series had, and (samples,) which of the given ones those are.
     """
-    fresh, gap, usual = _pace(series, t_ms, state["pace"])
+    fresh, found = _pace(series, t_ms, value, state["pace"])
     if keep:
         fresh[:] = True
+    gap_s, interval_s, last = found[:, fresh]
     samples = Samples(
-        series=series[fresh], t_ms=t_ms[fresh], value=value[fresh], gap_s=gap[fresh], interval_s=usual[fresh]
+        series=series[fresh], t_ms=t_ms[fresh], value=value[fresh], gap_s=gap_s, interval_s=interval_s, last=last
     )
     return samples, fresh

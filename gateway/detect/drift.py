@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from gateway.detect.detector import Detector, Samples, State
+from gateway.detect.detector import ENOUGH, Detector, Samples, State
 from gateway.detect.tail import calibrated
 from gateway.model import Floats, Integers
 
@@ -29,7 +29,8 @@ SOON = 0.8  # share that is kept an hour then: forgotten within a day
 RECORD = np.dtype(
     [
         *((name, np.float64) for name in ("fast", "slow", "bucket_sum")),
-        *((name, np.float32) for name in ("span_s", "bucket_s", "bucket_n", "scale", "buckets", "up", "down", "near")),
+        *((name, np.float32) for name in ("span_s", "bucket_s", "bucket_n", "scale", "up", "down", "near")),
+        ("buckets", np.uint16),
     ]
 )
 
@@ -45,7 +46,7 @@ def _close_bucket(m: Any) -> None:
     away = m.bucket_sum / m.bucket_n - m.slow
     lasted = min(m.bucket_s, 2.0 * BUCKET_S)
     m.bucket_s = m.bucket_sum = m.bucket_n = 0.0
-    m.buckets += 1.0
+    m.buckets = min(m.buckets + 1, ENOUGH)
     spread = max(m.scale, 1e-3 * abs(m.slow), 1e-12)
     bound = 4.0 * spread if m.buckets > YOUNG else np.inf
     m.scale += (min(1.2533 * abs(away), bound) - m.scale) / min(m.buckets, MEMORY)

@@ -249,7 +249,6 @@ class Engine:
         latest = self._tables["series.latest"]["latest"]
         latest["score"][series] = score[last]
         latest["evidence"][series] = evidence[last]
-        latest["value"][series] = samples.value[last]
 
     def _judge_devices(self, samples: Samples, evidence: Floats, late: Flags, turns: list[Turned]) -> DeviceScores:
         """Rows of devices, their scores, and their episodes into `turns`."""
@@ -279,8 +278,9 @@ class Engine:
         if SILENCE not in self.settings.detectors:
             return []
         state, device = self._tables["series.silence"], self.roster.series_device
-        by_series, by_device, heard_ms = overdue(state, device, len(self.roster.devices), now_ms)
-        onset_ms = state["silence"]["last_ms"]
+        pace = self._tables["series.pace"]["pace"]
+        by_series, by_device, heard_ms = overdue(state, pace, device, now_ms, devices=len(self.roster.devices))
+        onset_ms = pace["last_ms"]
         scored = (("series.silence", by_series, onset_ms), (DEVICE_SILENCE, by_device, heard_ms))
         return [
             (f"{table}.episodes", episodes.fold_levels(self._tables[f"{table}.episodes"], score, onset, now_ms=now_ms))
@@ -352,7 +352,7 @@ class Engine:
 
     def _described(self, series: int) -> tuple[int, str, float | None, float | None]:
         """Device, metric, value and usual value of a series; None where not known."""
-        value = float(self._tables["series.latest"]["latest"]["value"][series])
+        value = float(self._tables["series.pace"]["pace"]["value"][series])
         usual = float("nan")
         if LEVEL in self.settings.detectors:
             usual = float(self._tables["series.level"]["level"]["mean"][series])
@@ -381,9 +381,7 @@ class Engine:
 
 
 def _latest_init(count: int) -> State:
-    latest = np.zeros(count, [("score", np.float32), ("evidence", np.float32), ("value", np.float64)])
-    latest["value"] = np.nan
-    return {"latest": latest}
+    return {"latest": np.zeros(count, [("score", np.float32), ("evidence", np.float32)])}
 
 
 def _device_init(count: int) -> State:

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from gateway.detect.detector import Detector, Samples, State
+from gateway.detect.detector import ENOUGH, Detector, Samples, State
 from gateway.detect.tail import calibrated
 from gateway.model import Floats, Integers
 
@@ -20,7 +20,7 @@ WARMUP = 48
 RECORD = np.dtype(
     [
         *((name, np.float64) for name in ("mean", "low", "high")),
-        *((name, np.float32) for name in ("away", "scale", "count")),
+        *(("away", np.float32), ("scale", np.float32), ("count", np.uint16)),
     ]
 )
 
@@ -35,8 +35,8 @@ def _excursion(series: Integers, value: Floats, memory: NDArray[Any]) -> Floats:
     raw = np.full((2, value.size), np.nan)
     for i in range(value.size):
         x, m = value[i], memory[series[i]]
-        m.count += 1.0
-        if m.count == 1.0:
+        m.count = min(m.count + 1, ENOUGH)
+        if m.count == 1:
             m.mean = m.low = m.high = x
         least = max(1e-3 * abs(m.mean), 1e-12)
         m.away += (x - m.mean - m.away) / min(m.count, SHORT)
@@ -44,7 +44,7 @@ def _excursion(series: Integers, value: Floats, memory: NDArray[Any]) -> Floats:
         if m.count > WARMUP:
             raw[0, i] = np.log1p(abs(m.away) / spread)
             raw[1, i] = np.log1p(max(x - m.high, m.low - x, 0.0) / max(m.high - m.low, least))
-        bound = CLIP * spread if m.count > 8.0 else np.inf
+        bound = CLIP * spread if m.count > 8 else np.inf
         gain = 1.0 / min(m.count, LONG)
         step = gain * min(max(m.away, -bound), bound)
         m.scale += gain * (min(1.2533 * abs(m.away), bound) - m.scale)

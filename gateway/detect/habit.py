@@ -8,10 +8,11 @@ device usually is, which the habit follows; and both for the change against the 
 rows that it did not learn from, so that members may be averaged.
 
 All numbers of one habit lie in one float32 vector, so that a fleet is a pool of vectors and one compiled loop:
-center (d), unit (d), inverse variances (4, d), steps of the kept points (SETS, d), the grid of quantiles with tail
-(MEMBERS, GRID + 1); then, packed, the axes as int16 in steps of 1/AXIS_STEPS (d, d), and conditions at three lengths
-(3, d, KEPT) and changes (d, KEPT) as int8 in steps of their own for each axis. Packed it is 0.4 of the size, and judges
-no worse.
+center (d), unit (d), the grid of quantiles with tail (MEMBERS, GRID + 1); then bytes: inverse variances (4, d) and
+steps of the kept points (SETS, d) as numbers of LEVELS, the axes in steps of 1/AXIS_STEPS (d, d), and conditions at
+three lengths (3, d, KEPT) and changes (d, KEPT) in 6 bits, in steps of their own for each axis: three bytes hold, from
+the lowest bit on, one number of each quarter of a set. Packed it is a quarter of the size, and judges no worse, for the
+grid is taken from statistics of what is packed.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ GRID = SHARES.size
 PRIOR_EXCESS, PRIOR_WEIGHT = 0.2, 20.0  # mean excess expected, in last quantiles, and the rows it counts for
 BLOCK = 50  # rows of one stretch; every other stretch calibrates what the ones between taught
 LEAST_ROWS = 200
-AXIS_STEPS, POINT_STEPS = 32_767.0, 127.0  # of the largest value, in 16 and 8 bits
-PACKED = KEPT // 4  # numbers of the vector that one axis of the kept points takes
+AXIS_STEPS, POINT_STEPS = 127.0, 31.0  # of the largest value, in 8 and 6 bits
+LEVELS = np.exp2(np.arange(-128, 128) / 8.0)  # what a byte stands for that holds a size: eight to the octave
+LANES, PACKED = KEPT // 4, KEPT // 4 * 3  # numbers of a quarter of an axis's kept points, and bytes of all of them
 
 Pool = NDArray[np.float32]
 
@@ -47,30 +49,38 @@ Pool = NDArray[np.float32]
 @njit(cache=True)
 def _head(d: int) -> int:
     """Numbers before what is packed."""
-    count: int = (6 + SETS) * d + MEMBERS * (GRID + 1)
+    count: int = 2 * d + MEMBERS * (GRID + 1)
     return count
 
 
 @njit(cache=True)
 def size(metrics: int) -> int:
     """Numbers in the vector of a habit over so many metrics."""
-    count: int = _head(metrics) + (metrics**2 + 1) // 2 + SETS * PACKED * metrics
+    count: int = _head(metrics) + ((4 + SETS + metrics + SETS * PACKED) * metrics + 3) // 4
     return count
 
 
 def parts(vector: Pool, d: int) -> tuple[Floats, Floats, Floats, Floats]:
     """Center (d,), unit (d,), axes (d, d), each a column, and inverse variances of the shortest memory (d,)."""
-    center, unit, inverse = vector[: 3 * d].reshape(3, d).astype(np.float64)
-    axes = vector[_head(d) :].view(np.int16)[: d * d].reshape(d, d) / AXIS_STEPS
-    return center, unit, axes, inverse
+    center, unit = vector[: 2 * d].reshape(2, d).astype(np.float64)
+    levels, axes, _ = _packed_parts(vector, d)
+    return center, unit, axes.reshape(d, d) / AXIS_STEPS, LEVELS[levels[:d]]
+
+
+@njit(cache=True)
+def _packed_parts(vector: Pool, d: int) -> tuple[NDArray[np.uint8], NDArray[np.int8], NDArray[np.uint8]]:
+    """Levels ((4 + SETS) * d,), axes (d * d,) and kept points (SETS * d * PACKED,); views."""
+    held = vector[_head(d) :].view(np.uint8)
+    axes = (4 + SETS) * d
+    points = axes + d * d
+    return held[:axes], held[axes:points].view(np.int8), held[points : points + SETS * d * PACKED]
 
 
 @njit(cache=True, nogil=True)
-def _place(row: Floats, habit: Pool) -> Floats:
+def _place(row: Floats, habit: Pool, axes: NDArray[np.int8]) -> Floats:
     """(d,) a row on the principal axes; a metric that is not known stands at its center."""
     d = row.size
     position = np.zeros(d)
-    axes = habit[_head(d) :].view(np.int16)
     for j in range(d):
         z = (row[j] - habit[j]) / habit[d + j]
         if not np.isnan(z):
@@ -88,9 +98,9 @@ def _travel(row: Floats, motion: Floats, habit: Pool, out: Floats) -> None:
     motion is (4, d): fast, slow and slowest position on the axes, and the followed center; NaN before the first row.
     """
     d = row.size
-    inverse, steps = habit[2 * d : 6 * d], habit[6 * d : (6 + SETS) * d].reshape(SETS, d)
-    kept = habit[habit.size - SETS * PACKED * d :].view(np.int8).reshape(SETS, d * KEPT)
-    position = _place(row, habit)
+    levels, axes, kept = _packed_parts(habit, d)
+    steps = levels[4 * d :]
+    position = _place(row, habit, axes)
     if np.isnan(motion[0, 0]):
         motion[0], motion[1], motion[2], motion[3] = position, position, position, 0.0
     out[:] = 0.0
@@ -98,27 +108,36 @@ def _travel(row: Floats, motion: Floats, habit: Pool, out: Floats) -> None:
     for k in range(d):
         for g in range(3):
             motion[g, k] += GAINS[g] * (position[k] - motion[g, k])
-            points[g, k] = motion[g, k] * np.sqrt(inverse[g * d + k])
+            points[g, k] = motion[g, k] * np.sqrt(LEVELS[levels[g * d + k]])
         for g in range(2):
             away = motion[g, k] - motion[3, k]
-            out[FAST + g] += away * away * inverse[g * d + k]
+            out[FAST + g] += away * away * LEVELS[levels[g * d + k]]
         points[3, k] = position[k] - motion[2, k]
-        out[CHANGE] += points[3, k] * points[3, k] * inverse[3 * d + k]
+        out[CHANGE] += points[3, k] * points[3, k] * LEVELS[levels[3 * d + k]]
     for g in range(3):
-        out[NEAR + g] = _nearest(points[g], kept[g], steps[g])
-    out[CHANGE_NEAR] = _nearest(points[3], kept[3], steps[3])
+        out[NEAR + g] = _nearest(points[g], kept[g * d * PACKED :], steps[g * d :])
+    out[CHANGE_NEAR] = _nearest(points[3], kept[3 * d * PACKED :], steps[3 * d :])
     for m in range(MEMBERS):
         out[m] = np.sqrt(out[m])
 
 
 @njit(cache=True, nogil=True)
-def _nearest(point: Floats, kept: NDArray[np.int8], steps: Pool) -> float:
+def _nearest(point: Floats, kept: NDArray[np.uint8], steps: NDArray[np.uint8]) -> float:
     """Squared distance to the nearest of the kept points; axis by axis, so that all points are one vector operation."""
+    quarter = point.size * LANES
+    low, middle, high = kept[:quarter], kept[quarter : 2 * quarter], kept[2 * quarter : 3 * quarter]
+    counted = np.empty(4 * quarter, np.uint8)
+    for i in range(quarter):
+        counted[i] = low[i] & 63
+        counted[quarter + i] = (low[i] >> 6) | ((middle[i] & 15) << 2)
+        counted[2 * quarter + i] = (middle[i] >> 4) | ((high[i] & 3) << 4)
+        counted[3 * quarter + i] = high[i] >> 2
     total = np.zeros(KEPT, np.float32)
     for k in range(point.size):
-        at, step = np.float32(point[k]), steps[k]
+        step = np.float32(LEVELS[steps[k]])
+        at = np.float32(point[k]) + step * np.float32(POINT_STEPS)
         for c in range(KEPT):
-            away = at - step * np.float32(kept[k * KEPT + c])
+            away = at - step * np.float32(counted[k * KEPT + c])
             total[c] += away * away
     return float(total.min())
 
@@ -143,7 +162,7 @@ def judge(row: Floats, motion: Floats, habit: Pool, out: Floats) -> None:
     """Rarities of the members for the next row of a device, -log of a share of training rows each."""
     _travel(row, motion, habit, out)
     d = row.size
-    grids = habit[(6 + SETS) * d : _head(d)]
+    grids = habit[2 * d : _head(d)]
     for m in range(MEMBERS):
         out[m] = _rarity(out[m], grids[m * (GRID + 1) : (m + 1) * (GRID + 1)])
     hot = out[SLOW] > -np.log(SHARES[GRID - 1])
@@ -191,10 +210,17 @@ def _quantiles(rows: Floats, shares: Sequence[float]) -> Floats:
     return found
 
 
-def _packed(points: Floats) -> tuple[Pool, NDArray[np.int8]]:
-    """(d,) steps and (d, KEPT) steps counted of points (KEPT, d)."""
-    steps = np.maximum(np.abs(points).max(axis=0) / POINT_STEPS, 1e-12).astype(np.float32)
-    return steps, np.rint(points / steps).astype(np.int8).T
+def _level(sizes: Floats) -> NDArray[np.uint8]:
+    """The number of the first of LEVELS that is as large."""
+    return np.minimum(np.searchsorted(LEVELS, sizes), LEVELS.size - 1).astype(np.uint8)
+
+
+def _packed(points: Floats) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """(d,) levels of the steps and (d * PACKED,) steps counted of points (KEPT, d)."""
+    levels = _level(np.abs(points).max(axis=0) / POINT_STEPS)
+    counted = np.rint(points / LEVELS[levels] + POINT_STEPS).astype(np.uint8)
+    a, b, c, e = counted.T.reshape(4, -1)
+    return levels, np.concatenate([a | b << 6, b >> 2 | c << 4, c >> 4 | e << 2])
 
 
 def train(rows: Floats, suspect: Flags) -> Pool | None:
@@ -215,23 +241,26 @@ def train(rows: Floats, suspect: Flags) -> Pool | None:
         return None
     center, unit = _scaled(rows)
     scaled = np.nan_to_num(np.clip((rows - center) / unit, -CLIP, CLIP))
-    axes = np.rint(AXIS_STEPS * np.linalg.eigh(np.atleast_2d(np.cov(_smoothed(scaled, AXES).T)))[1]).astype(np.int16)
+    axes = np.rint(AXIS_STEPS * np.linalg.eigh(np.atleast_2d(np.cov(_smoothed(scaled, AXES).T)))[1]).astype(np.int8)
     position = scaled @ (axes / AXIS_STEPS)
     smooth = [_smoothed(position, gain) for gain in GAINS]
     change = position - smooth[-1]
-    inverse = np.stack([1.0 / (v.var(axis=0) + noise) for v, noise in zip((*smooth, change), NOISE, strict=True)])
+    levels = _level(
+        np.stack([1.0 / (v.var(axis=0) + noise) for v, noise in zip((*smooth, change), NOISE, strict=True)])
+    )
     teach = (np.arange(n) // BLOCK) % 2 == 0
     taught = np.flatnonzero(teach)
     kept = taught[np.linspace(0, taught.size - 1, KEPT).astype(np.int64)]  # evenly: no choice by chance was better
-    near = [path[kept] * np.sqrt(scale) for path, scale in zip(smooth, inverse[:3], strict=True)]
+    near = [path[kept] * np.sqrt(LEVELS[level]) for path, level in zip(smooth, levels[:3], strict=True)]
     points = [_packed(each) for each in (*near, change[kept])]
     d = center.size
     habit = np.zeros(size(d), np.float32)
-    habit[: (6 + SETS) * d] = np.concatenate([center, unit, inverse.ravel(), *(steps for steps, _ in points)])
-    habit[_head(d) :].view(np.int16)[: axes.size] = axes.ravel()
-    habit[-SETS * PACKED * d :].view(np.int8)[:] = np.concatenate([counted.ravel() for _, counted in points])
+    habit[: 2 * d] = np.concatenate([center, unit])
+    sizes, turned, counts = _packed_parts(habit, d)
+    sizes[:] = np.concatenate([levels.ravel(), *(steps for steps, _ in points)])
+    turned[:], counts[:] = axes.ravel(), np.concatenate([counted.ravel() for _, counted in points])
     stats = _statistics(rows, habit)
-    habit[(6 + SETS) * d : _head(d)] = np.concatenate([_grid(stats[~teach, m]) for m in range(MEMBERS)])
+    habit[2 * d : _head(d)] = np.concatenate([_grid(stats[~teach, m]) for m in range(MEMBERS)])
     return habit
 
 

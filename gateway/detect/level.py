@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from gateway.detect.detector import Detector, Samples, State
+from gateway.detect.detector import ENOUGH, Detector, Samples, State
 from gateway.detect.tail import calibrated
 from gateway.model import Floats, Integers
 
@@ -23,7 +23,7 @@ CLIP = 3.0  # scales by which one sample may pull the level (Huber's psi)
 WARMUP = 24
 APART_S = 10_800.0  # samples closer than three hours share their hour of the day, and count as one about the mean
 
-RECORD = np.dtype([("mean", np.float64), *((name, np.float32) for name in ("scale", "count", "trust"))])
+RECORD = np.dtype([("mean", np.float64), ("scale", np.float32), ("trust", np.float32), ("count", np.uint16)])
 
 
 def init(count: int) -> State:
@@ -36,9 +36,9 @@ def _level(series: Integers, value: Floats, interval_s: Floats, memory: NDArray[
     raw = np.full(value.size, np.nan)
     for i in range(value.size):
         x, m = value[i], memory[series[i]]
-        m.count += 1.0
+        m.count = min(m.count + 1, ENOUGH)
         vouched = m.trust > 0.0
-        if m.count == 1.0 and not vouched:
+        if m.count == 1 and not vouched:
             m.mean = x
             continue
         away = x - m.mean
@@ -50,7 +50,7 @@ def _level(series: Integers, value: Floats, interval_s: Floats, memory: NDArray[
         if m.count > WARMUP or vouched:
             raw[i] = np.log1p(abs(away) / spread)
         span = min(max(MEMORY_S / max(interval_s[i], 1e-3), LEAST), MOST) if interval_s[i] > 0.0 else LEAST
-        bound = CLIP * spread if m.count > 8.0 or vouched else np.inf
+        bound = CLIP * spread if m.count > 8 or vouched else np.inf
         m.mean += min(max(away, -bound), bound) / min(m.count + m.trust, span)
         known = min(m.count + (WARMUP if vouched else 0.0), span)
         m.scale += (min(1.2533 * abs(away), bound) / wide - m.scale) / known

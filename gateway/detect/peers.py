@@ -54,7 +54,7 @@ def asked(
 def _moves(tables: Mapping[str, State], series: Integers, detector: str, now: str, usual: str) -> Floats:
     """(series,) how far each is from its usual, in its own spreads; NaN where it is not known yet."""
     held = tables[f"series.{detector}"][detector][series]
-    value = held[now] if now else tables["series.latest"]["latest"]["value"][series]
+    value = held[now] if now else tables["series.pace"]["pace"]["value"][series]
     scale = np.where(held["scale"] > 0.0, held["scale"], np.nan)
     moved: Floats = (value - held[usual]) / scale
     return moved

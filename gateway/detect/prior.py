@@ -32,7 +32,7 @@ ROW = np.dtype(
     [
         *((name, np.float64) for name in ("mean", "scale", "trust")),
         *((name, np.float64) for name in ("usual", "spread", "longest", "origin", "unit", "residual")),
-        ("hour", np.int16, (168,)),
+        ("hour", np.int16, (rhythm.HOURS,)),
         ("tail", np.float64, (len(TAILS), 2)),  # quantile and mean excess
     ]
 )
@@ -119,17 +119,19 @@ def _row(tables: Tables, series: Integers) -> NDArray[Any]:
 def _put_rhythm(row: NDArray[Any], m: NDArray[Any]) -> None:
     """The hours of the week, where devices that have seen them all agree on them in the metric's own unit."""
     row["residual"] = np.nan
-    m = m[(m["mean"] != rhythm.UNSEEN).all(axis=1) & (m["count"] > rhythm.YOUNG + rhythm.WARMUP)]
+    steps = rhythm.profiles(m)
+    settled = ~np.isnan(steps).any(axis=1) & (m["count"] > rhythm.YOUNG + rhythm.WARMUP)
+    m, steps = m[settled], steps[settled]
     if m.size < LEAST:
         return
-    profile = m["origin"][:, None] + m["unit"][:, None] * m["mean"] / rhythm.STEPS
+    profile = m["origin"][:, None] + m["unit"][:, None] * steps / rhythm.STEPS
     center = np.median(profile, axis=0)
     between = 1.4826 * float(np.median(np.abs(profile - center)))
     own = float(np.quantile(m["scale"] * m["unit"], SHARE))
     if between <= AGREE * own:
         row["origin"], row["unit"] = np.median(m["origin"]), np.median(m["unit"])
         steps = np.round((center - row["origin"]) / row["unit"] * rhythm.STEPS)
-        row["hour"] = np.clip(steps, rhythm.UNSEEN + 1, -rhythm.UNSEEN - 1)
+        row["hour"] = np.clip(steps, -rhythm.FARTHEST, rhythm.FARTHEST)
         row["residual"] = np.hypot(own, between) / row["unit"]
 
 
@@ -173,22 +175,21 @@ def give(priors: Priors, tables: Tables, roster: Roster, fresh: Integers, now_ms
         tables["series.stuck"]["stuck"],
         fresh,
         ~np.isnan(row["longest"]),
-        last=np.nan,
         longest=row["longest"],
         changes=stuck.RUNS,
         count=stuck.WARMUP + 1,
     )
-    born_h = now_ms // rhythm.HOUR_MS - 168
+    held, agreed = tables["series.rhythm"]["rhythm"], ~np.isnan(row["residual"])
+    rhythm.begin(held, fresh[agreed], row["hour"][agreed].astype(float))
     _begin(
-        tables["series.rhythm"]["rhythm"],
+        held,
         fresh,
-        ~np.isnan(row["residual"]),
+        agreed,
         origin=row["origin"],
         unit=row["unit"],
         scale=row["residual"],
-        mean=row["hour"],
-        hour=-1,
-        birth_h=born_h,
+        hour=rhythm.NEVER,
+        birth_h=now_ms // rhythm.HOUR_MS - rhythm.HOURS,
         count=rhythm.YOUNG + rhythm.WARMUP,
     )
 

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from gateway.detect.detector import Detector, Samples, State
+from gateway.detect.detector import ENOUGH, Detector, Samples, State
 from gateway.detect.tail import calibrated
 from gateway.model import Floats, Integers
 
@@ -27,8 +27,9 @@ LEAST_RADIUS = 0.02
 RECORD = np.dtype(
     [
         *(("origin", np.float64), ("mean", np.float64)),
-        *((name, np.float32) for name in ("unit", "spread", "count", "radius")),
-        *(("held", np.int16), ("next", np.int16)),
+        *((name, np.float32) for name in ("unit", "spread", "radius")),
+        ("count", np.uint16),
+        *(("held", np.uint8), ("next", np.uint8)),
         ("recent", np.int8, (WIDTH,)),
         ("window", np.int8, (KEPT, WIDTH)),
     ]
@@ -75,8 +76,8 @@ def _shape(series: Integers, value: Floats, memory: NDArray[Any]) -> Floats:
     raw = np.full(value.size, np.nan)
     for i in range(value.size):
         x, m = value[i], memory[series[i]]
-        m.count += 1.0
-        if m.count == 1.0:
+        m.count = min(m.count + 1, ENOUGH)
+        if m.count == 1:
             m.mean = x
         away = x - m.mean
         gain = 1.0 / min(m.count, MEMORY)

@@ -54,7 +54,7 @@ class Shared:
             self.priors, self._priors_ms = prior.learn(roster, tables), now_ms
         latest["standing"][:count] = cohort.standing(roster, cohorts, level, self.baselines)
         if "series.level" in tables:
-            value = tables["series.latest"]["latest"]["value"][: roster.series_count]
+            value = tables["series.pace"]["pace"]["value"][: roster.series_count]
             settled = hours(tables["series.drift"])[: roster.series_count] > DRIFT.warmup
             latest["firmware"][:count] = firmware.standing(roster, firmware.moves(tables, value), settled)
         heard_ms = tables["device.pace"]["pace"]["last_ms"][:count]

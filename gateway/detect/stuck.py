@@ -14,10 +14,12 @@ from gateway.model import Floats, Integers
 
 WARMUP = 64
 FORGET = 1.0 / 256.0  # per run: how fast the longest run seen is forgotten
-RUNS = 8.0  # changes seen before a series is known to move at all
+RUNS = 8  # changes seen before a series is known to move at all
 LEAST = 4.0  # samples added to the longest run known, so that two equal values are nothing
 
-RECORD = np.dtype([("last", np.float64), *((name, np.float32) for name in ("run", "longest", "changes", "count"))])
+MANY = 255  # changes or samples: beyond, counts stand still
+
+RECORD = np.dtype([("run", np.float32), ("longest", np.float32), ("changes", np.uint8), ("count", np.uint8)])
 
 
 def init(count: int) -> State:
@@ -26,19 +28,18 @@ def init(count: int) -> State:
 
 
 @njit(cache=True)
-def _stuck(series: Integers, value: Floats, memory: NDArray[Any]) -> Floats:
+def _stuck(series: Integers, value: Floats, last: Floats, memory: NDArray[Any]) -> Floats:
     raw = np.full(value.size, np.nan)
     for i in range(value.size):
         x, m = value[i], memory[series[i]]
-        if m.count > 0.0 and x == m.last:
+        if m.count > 0 and x == last[i]:
             m.run += 1.0
         else:
-            if m.count > 0.0:
-                m.changes += 1.0
+            if m.count > 0:
+                m.changes = min(m.changes + 1, MANY)
                 m.longest = max(m.longest * (1.0 - FORGET), m.run)
             m.run = 0.0
-            m.last = x
-        m.count += 1.0
+        m.count = min(m.count + 1, MANY)
         if m.count > WARMUP and m.changes >= RUNS:
             raw[i] = np.log1p(max(0.0, m.run - m.longest) / (LEAST + m.longest))
     return raw
@@ -50,7 +51,7 @@ def statistic(state: State, samples: Samples) -> Floats:
     Source: the runs test idea of A. Wald and J. Wolfowitz (1940), Annals of Mathematical Statistics 11, 147-162, on
     the longest run instead of their number.
     """
-    raw: Floats = _stuck(samples.series, samples.value, state["stuck"])
+    raw: Floats = _stuck(samples.series, samples.value, samples.last, state["stuck"])
     return raw
 
 

@@ -27,8 +27,9 @@ MEMORY = 4_000.0  # samples over which the tail forgets
 SEARCH = 30.0  # gain of the quantile search (Robbins and Monro, 1951), in mean excesses
 CEILING = 8.0  # mean excesses up to which one excess teaches
 LEAST_WEIGHT = 0.01  # of the samples of a long run of excesses, so that a new regime is learned in weeks
+LONG_RUN = 255  # samples of a run that are told apart: past 1 / LEAST_WEIGHT they are alike
 
-RECORD = np.dtype([("quantile", np.float32), ("excess", np.float32), ("count", np.float32), ("run", np.float32)])
+RECORD = np.dtype([("quantile", np.float32), ("excess", np.float32), ("count", np.uint16), ("run", np.uint8)])
 
 
 @njit(cache=True)
@@ -47,18 +48,18 @@ def rarities(series: Integers, raw: Floats, memory: NDArray[Any]) -> Floats:
             continue
         m = memory[series[i]]
         q, e = m.quantile, m.excess
-        m.count = min(m.count + 1.0, MEMORY)
+        m.count = min(m.count + 1, MEMORY)
         gain = SEARCH * e / (m.count + 100.0)
         over = x - q
         if over > 0.0:
             found[i] = over / e - np.log(TAIL)
-            m.run += 1.0
+            m.run = min(m.run + 1, LONG_RUN)
             weight = max(1.0 / m.run, LEAST_WEIGHT)  # a run of excesses is one event, not as many as it has samples
             m.quantile = q + weight * gain * (1.0 - TAIL)
             m.excess = e + weight * (min(over, CEILING * e) - e) / (PRIOR_WEIGHT + TAIL * m.count)
         else:
             found[i] = x / max(q, 1e-9) * -np.log(TAIL)
-            m.run = 0.0
+            m.run = 0
             m.quantile = max(q - gain * TAIL, 0.0)
     return found
 

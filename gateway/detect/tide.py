@@ -119,9 +119,9 @@ def oddness(shift: Floats, usual: Floats) -> Floats:
 def _shifts(tables: Mapping[str, State], count: int) -> tuple[Floats, Floats, Floats]:
     """(series,) distances from the level, usual spreads, and thresholds."""
     held = tables["series.level"]["level"][:count]
-    value = tables["series.latest"]["latest"]["value"][:count]
-    limit = threshold(tables["series.pace"]["pace"]["interval_s"][:count])
-    return value - held["mean"], held["scale"].astype(float), limit
+    pace = tables["series.pace"]["pace"][:count]
+    limit = threshold(pace["interval_s"])
+    return pace["value"] - held["mean"], held["scale"].astype(float), limit
 
 
 def _stuck(tables: Mapping[str, State], count: int) -> Flags:

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from gateway.detect.detector import Detector, Samples, State
+from gateway.detect.detector import ENOUGH, Detector, Samples, State
 from gateway.detect.tail import calibrated
 from gateway.model import Floats, Integers
 
@@ -16,7 +16,7 @@ SHORT, LONG = 24.0, 2_000.0  # samples over which the present and the usual size
 LEAST_SPREAD = 0.05  # of the logarithm: changes of size below 5 % are nobody's concern
 WARMUP = 96
 
-RECORD = np.dtype([("last", np.float64), *((name, np.float32) for name in ("now", "usual", "spread", "count"))])
+RECORD = np.dtype([*((name, np.float32) for name in ("now", "usual", "spread")), ("count", np.uint16)])
 
 
 def init(count: int) -> State:
@@ -25,17 +25,18 @@ def init(count: int) -> State:
 
 
 @njit(cache=True)
-def _variance(series: Integers, value: Floats, gap_s: Floats, interval_s: Floats, memory: NDArray[Any]) -> Floats:
+def _variance(
+    series: Integers, values: tuple[Floats, Floats], paces: tuple[Floats, Floats], memory: NDArray[Any]
+) -> Floats:
+    (value, last), (gap_s, interval_s) = values, paces
     raw = np.full(value.size, np.nan)
     for i in range(value.size):
         x, m = value[i], memory[series[i]]
-        step = x - m.last
-        m.last = x
         if not gap_s[i] <= 3.0 * interval_s[i]:  # the first sample, or the first behind a gap
             continue
-        size = np.log(abs(step) + 1e-6 * abs(x) + 1e-12)
-        m.count += 1.0
-        if m.count == 1.0:
+        size = np.log(abs(x - last[i]) + 1e-6 * abs(x) + 1e-12)
+        m.count = min(m.count + 1, ENOUGH)
+        if m.count == 1:
             m.now = m.usual = size
             continue
         m.now += (size - m.now) / min(m.count, SHORT)
@@ -57,7 +58,9 @@ def statistic(state: State, samples: Samples) -> Floats:
     Source: EWMA charts for dispersion on logarithms: S. V. Crowder and M. D. Hamilton (1992), Journal of Quality
     Technology 24, 12-21; steps instead of deviations, so that level and trend do not count.
     """
-    raw: Floats = _variance(samples.series, samples.value, samples.gap_s, samples.interval_s, state["variance"])
+    values = samples.value, samples.last
+    paces = samples.gap_s, samples.interval_s
+    raw: Floats = _variance(samples.series, values, paces, state["variance"])
     return raw
 
 

@@ -31,6 +31,7 @@ def only(given: Samples, chosen: np.ndarray, *, renumber: bool = False) -> Sampl
         value=given.value[chosen],
         gap_s=given.gap_s[chosen],
         interval_s=given.interval_s[chosen],
+        last=given.last[chosen],
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gateway.detect import DETECTORS, Detector
+from gateway.detect import DETECTORS, Detector, rhythm
 from gateway.detect.detector import bytes_per_series, grown
 from gateway.detect.engine import Engine
 from tests.unit.detect.fleet import fleet, only, samples
@@ -125,13 +125,32 @@ def test_the_unit_of_a_metric_changes_nothing_of_note(detector: Detector, scale:
     assert np.quantile(np.abs(one - other), 0.99) < 0.2
 
 
-def test_all_that_is_remembered_of_a_series_fits_one_kilobyte() -> None:
-    roster = fleet(50, ("a", "b", "c", "d"))
-    engine = Engine(roster)
-    engine.column("score.device")
+def test_all_that_is_remembered_of_a_series_fits_one_kilobyte_with_the_habit_of_its_device() -> None:
+    metrics = 20
+    engine = Engine(fleet(10, tuple(f"m{k}" for k in range(metrics))))
+    rows = np.random.default_rng(0).normal(size=(300, metrics))
+    for device in range(10):
+        engine.train(device, np.arange(metrics) + device * metrics, rows, np.zeros(300, np.bool_))
 
     held = engine.snapshot()
 
-    of_series = sum(array.nbytes for name, array in held.items() if name.startswith("series."))
-    assert of_series / roster.series_count <= LIMIT_BYTES
+    of_series = sum(array.nbytes for name, array in held.items() if name.startswith(("series.", "habits/")))
+    assert len(engine.habits.champion) == 10
+    assert of_series / engine.roster.series_count <= LIMIT_BYTES
     assert sum(bytes_per_series(detector.init(10)) for detector in DETECTORS) <= LIMIT_BYTES
+
+
+def test_a_rhythm_that_outgrows_its_young_spread_a_hundredfold_is_learned_as_well() -> None:
+    minutes = np.arange(28 * 288) * 5
+    day = np.sin(minutes / 1_440.0 * 2.0 * np.pi) + 0.05 * np.random.default_rng(0).normal(size=minutes.size)
+    day[:24] *= 0.05
+    day[20 * 288 : 21 * 288] = 1.0 + 0.05 * np.random.default_rng(1).normal(size=288)
+    state = rhythm.RHYTHM.init(1)
+
+    score = rhythm.RHYTHM.step(state, samples(day[None]))
+
+    assert state["rhythm"]["doubled"][0] > 0
+    assert score[14 * 288 : 20 * 288].max() < 1.0
+    assert score[20 * 288 : 21 * 288].max() > 1.0
+    mean = rhythm.profiles(state["rhythm"])[0] / rhythm.STEPS * state["rhythm"]["unit"] + state["rhythm"]["origin"]
+    np.testing.assert_allclose(mean, np.sin((np.arange(168) + 0.46) / 24.0 * 2.0 * np.pi), atol=0.4)
