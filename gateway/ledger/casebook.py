@@ -224,6 +224,16 @@ def set_desk(engine: Engine, ticket_id: str, *, desk: str, ref: str) -> None:
         connection.execute(update(tickets).where(wanted).values(desk=desk, desk_ref=ref))
 
 
+def give_to_customer(engine: Engine, incident_fingerprint: str, customer_id: str) -> None:
+    """Say that the ticket of an open incident is about a customer, so that they can be answered on it."""
+    wanted = select(incidents.c.incident_id).where(
+        incidents.c.fingerprint == incident_fingerprint, incidents.c.state == "open"
+    )
+    with writing(engine) as connection:
+        mine = update(tickets).where(tickets.c.incident_id.in_(wanted))
+        connection.execute(mine.values(customer_id=customer_id))
+
+
 def call_attention(engine: Engine, ticket_id: str, code: str, *, text: str, now_ms: int, key: str = "") -> None:
     """Flag a ticket for a person, and say why. Raises NotFound (`ticket`)."""
     with writing(engine) as connection:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Select, insert, literal, select
 
 from gateway.ledger.casebook import DONE, change_ticket, label_outcome, note, ticket_row
 from gateway.ledger.database import add_new
 from gateway.ledger.outbox import message_row
 from gateway.ledger.people import note_consent
-from gateway.ledger.tables import devices, messages, tickets
+from gateway.ledger.tables import contacts, devices, messages, tickets
 from gateway.model import Message, Outcome, TicketPriority, TicketStatus
 
 THREAD_MS = 30 * 86_400_000  # an answer to something older than this stands alone (judgement)
@@ -20,7 +20,7 @@ THREAD_MS = 30 * 86_400_000  # an answer to something older than this stands alo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thread:
-    """What a contact's message most likely answers: our last one with a ticket."""
+    """What a contact's message most likely answers: our last one with a ticket, else its customer's open ticket."""
 
     ticket_id: str | None = None
     template: str = ""
@@ -43,7 +43,7 @@ def find_thread(connection: Connection, contact_id: str, *, now_ms: int) -> Thre
         .order_by(messages.c.created_ms.desc(), messages.c.message_id)
         .limit(1)
     )
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(query).one_or_none() or connection.execute(_open_ticket(contact_id)).one_or_none()
     if row is None:
         return Thread()
     said = (
@@ -64,6 +64,18 @@ def find_thread(connection: Connection, contact_id: str, *, now_ms: int) -> Thre
         why=row.evidence.get("why", ""),
         title=row.title,
         earlier=tuple(u for u in connection.execute(said).scalars() if u),
+    )
+
+
+def _open_ticket(contact_id: str) -> Select[*tuple[Any, ...]]:
+    """The ticket of a contact's customer that changed last of those that are open, as a thread without a template."""
+    owner = select(contacts.c.customer_id).where(contacts.c.contact_id == contact_id).scalar_subquery()
+    return (
+        select(literal("").label("template"), tickets, devices.c.type)
+        .outerjoin(devices, devices.c.device_id == tickets.c.device_id)
+        .where(tickets.c.customer_id == owner, tickets.c.status.not_in(DONE))
+        .order_by(tickets.c.updated_ms.desc(), tickets.c.number.desc())
+        .limit(1)
     )
 
 

@@ -236,12 +236,17 @@ def recipient(engine: Engine, message_id: str) -> tuple[str, str | None]:
     return row.contact_id, row.ticket_id
 
 
+def was_seen(connection: Connection, key: str) -> bool:
+    """Whether a webhook was seen before."""
+    return connection.execute(select(webhooks_seen.c.key).where(webhooks_seen.c.key == key)).scalar() is not None
+
+
 def first_sight(connection: Connection, key: str, *, now_ms: int) -> bool:
     """Whether a webhook was never seen before; it is now."""
-    known = connection.execute(select(webhooks_seen.c.key).where(webhooks_seen.c.key == key)).scalar()
-    if known is None:
-        add_new(connection, webhooks_seen, [{"key": key, "at_ms": now_ms}])
-    return known is None
+    if was_seen(connection, key):
+        return False
+    add_new(connection, webhooks_seen, [{"key": key, "at_ms": now_ms}])
+    return True
 
 
 def _move(engine: Engine, message_id: str, source: Sequence[str], values: Mapping[str, Any]) -> bool:

@@ -1,7 +1,8 @@
 """What comes back: replies, opt-outs, delivery status, from a provider's webhook or the console's phones page.
 
 A reply is kept once, threaded to the ticket it answers, understood, and then answered through the outbox or handed to a
-person, all in one ledger transaction. Methods block; webhooks call them through `to_thread`.
+person, all in one ledger transaction. One that needs a person and answers no ticket gets one first, for what is said of
+us ("our team has been alerted") must be so. Methods block; webhooks call them through `to_thread`.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import structlog
 from sqlalchemy import Connection, Engine
 
 from gateway.conversation import Response, Understanding, brief, respond, understand
-from gateway.incidents import derive
+from gateway.incidents import SELF, derive, fingerprint
 from gateway.ledger import casebook, inbox, outbox, people
-from gateway.ledger.database import writing
+from gateway.ledger.database import reading, writing
 from gateway.ledger.inbox import Thread
 from gateway.ledger.outbox import ProviderStatus
 from gateway.model import Contact, Message
 from gateway.outreach import Texts, compose
+from gateway.services.selfcase import raise_self
 
 ANSWER_LIVES_MS = 3_600_000  # an automatic answer an hour late only puzzles
 DEAD = {"30004": "blocked", "30005": "unknown_number", "30006": "not_mobile"}  # Twilio: no retry, mark the number
@@ -30,6 +32,8 @@ trouble: "Retry the message"; 30008 is a carrier's failure without a reason."""
 AGAIN_MS = (15 * 60_000, 3_600_000, 4 * 3_600_000)
 """Waits before the second, third and fourth sending: a reboot, a charge, an evening out (judgement)."""
 OPTED_OUT = "21610"
+WROTE = "A customer wrote to us"
+NO_TICKET = "The message answers none of ours and its customer has no open ticket."
 
 Taken: TypeAlias = Literal["kept", "repeat", "stranger"]
 log = structlog.get_logger()
@@ -60,8 +64,10 @@ class Inbound:
         if contact is None:
             log.info("inbound.stranger", channel=channel, provider_id=provider_id)
             return "stranger"
+        key = f"{channel}:{provider_id}"
+        self._see_to_ticket(contact, text, opt_out_type, key=key)
         with writing(self.engine) as connection:
-            if not outbox.first_sight(connection, f"{channel}:{provider_id}", now_ms=now_ms):
+            if not outbox.first_sight(connection, key, now_ms=now_ms):
                 return "repeat"
             thread = inbox.find_thread(connection, contact.contact_id, now_ms=now_ms)
             meaning = self._meaning(text, thread, contact, opt_out_type)
@@ -95,6 +101,18 @@ class Inbound:
             self._undelivered(message_id, code)
         log.info("inbound.status", message=message_id, status=status, code=code, moved=moved)
         return moved
+
+    def _see_to_ticket(self, contact: Contact, text: str, opt_out_type: str, *, key: str) -> None:
+        """Open a ticket where a message needs a person and its customer has none that is open."""
+        now_ms = self.now_ms()
+        with reading(self.engine) as connection:
+            thread = inbox.find_thread(connection, contact.contact_id, now_ms=now_ms)
+            if thread.ticket_id is not None or outbox.was_seen(connection, key):
+                return
+        if respond(self._meaning(text, thread, contact, opt_out_type)).attention:
+            cause = f"CustomerWrote {contact.customer_id}"
+            raise_self(self.engine, cause, title=WROTE, why=NO_TICKET, now_ms=now_ms, severity="warning")
+            casebook.give_to_customer(self.engine, fingerprint(SELF, cause), contact.customer_id)
 
     def _meaning(self, text: str, thread: Thread, contact: Contact, opt_out_type: str) -> Understanding:
         match opt_out_type.upper():

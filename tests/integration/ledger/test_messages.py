@@ -349,6 +349,34 @@ def test_what_the_provider_answered_already_is_recorded_only(engine, dispatch, i
     assert dispatch.round() == {}
 
 
+def test_danger_without_a_ticket_opens_one_that_calls_a_person_and_can_be_answered(engine, fleet, dispatch, inbound):
+    for provider_id in ("in1", "in1", "in2"):
+        inbound.reply(address=CONTACT.address, text="There is smoke!", provider_id=provider_id)
+    dispatch.round()
+
+    (row,) = caseview.list_tickets(engine)
+    detail = caseview.find_ticket(engine, "1")
+    assert (row.attention, row.ticket.priority, row.ticket.customer_id) == ("danger", "urgent", "c1")
+    assert [m.text for m in detail.messages if m.direction == "in"] == ["There is smoke!"] * 2
+    assert "Our team has been alerted" in detail.messages[-1].text
+
+
+@pytest.mark.usefixtures("told")
+def test_who_writes_late_is_heard_on_the_open_ticket_and_anew_once_it_is_solved(engine, inbound, clock):
+    clock.now_ms += 40 * DAY
+    inbound.reply(address=CONTACT.address, text="What about that battery?", provider_id="in1")
+    casebook.set_status(engine, "1", "solved", author="mei", now_ms=clock.now_ms)
+    clock.now_ms += DAY
+    inbound.reply(address=CONTACT.address, text="thanks", provider_id="in2")
+    inbound.reply(address=CONTACT.address, text="Do you sell door handles?", provider_id="in3")
+
+    first, second = caseview.list_tickets(engine)
+    assert (first.attention, second.attention) == ("hand_over", "hand_over")
+    assert [m.text for m in caseview.find_ticket(engine, "2").messages if m.direction == "in"] == [
+        "Do you sell door handles?"
+    ]
+
+
 def test_a_stranger_changes_nothing(engine, inbound):
     assert inbound.reply(address="+15550199", text="1", provider_id="in1") == "stranger"
     assert caseview.list_tickets(engine) == ()
