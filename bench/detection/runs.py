@@ -127,7 +127,7 @@ def _growing(folder: Path, names: list[str], end: Floats) -> tuple[Integers, Flo
     table = pd.read_csv(folder / "snapshots.csv.gz", dtype={"bearing": str}).sort_values(["bearing", "time_s"])
     unit = table.bearing.map({name: i for i, name in enumerate(names)}).to_numpy(np.int64)
     age = table.time_s.to_numpy(np.float64) / 60.0
-    value = np.log(table[ENERGIES].to_numpy(np.float64).clip(min=1e-9))
+    value = table[ENERGIES].to_numpy(np.float64).clip(min=1e-9)
     return unit, end[unit] - age, shared_growth(unit, age, value, horizon=HORIZON_MINUTES)
 
 

@@ -3,6 +3,7 @@
 `risk.failure_ratio` is the probability of failure within the horizon; NaN before the fleet has shown ten failures, for
 before that nothing honest can be said of probability. `risk.prior_score` ranks devices from the first day. Of devices
 likely to fail, `risk.days_left`, `risk.days_low` and `risk.days_high` say when, where those that failed before tell.
+`risk.growth_score` says how fast most amplitudes of a device grow (`gateway.prognosis.growth`); 1.0 is no chance.
 
 A device is looked at when it has sent something, at most daily in a month; one that sends nothing, as where only
 changes are reported, thrice in the horizon. Between its looks what was said of it stands. After a failure nothing is
@@ -24,6 +25,7 @@ from gateway.prognosis import prior, remaining
 from gateway.prognosis.calibration import Calibration, Coverage, Intervals
 from gateway.prognosis.features import Features, Rows
 from gateway.prognosis.forest import Forest
+from gateway.prognosis.growth import Growth
 from gateway.prognosis.kept import Kept
 from gateway.prognosis.pack import packed, unpacked
 from gateway.prognosis.remaining import Past, Remaining, Told
@@ -38,7 +40,7 @@ DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 CODES = 32  # columns of log codes: the first that a fleet knows
 LIKELY = 0.1  # probability of failure within the horizon from which people are told, and of when
 NOTED = 5  # answers in a horizon that are held against the truth: those of near days are much the same
-RATIO, PRIOR = "risk.failure_ratio", "risk.prior_score"
+RATIO, PRIOR, GROWTH = "risk.failure_ratio", "risk.prior_score", "risk.growth_score"
 DAYS = ("risk.days_left", "risk.days_low", "risk.days_high")
 HEARD, LOOKED, FAILED = 0, 1, 2
 """What is known of a device: whether it was heard since the last look, when that and its last failure were, ms."""
@@ -92,6 +94,7 @@ class Outlook:
         self._prior: prior.Prior | None = None
         self._left: Remaining | None = None
         self._told = Told()
+        self._growth, self._now_ms = Growth(horizon_ms), 0
         self._roster = Roster()
         self._course_of = np.empty(0, np.int64)  # (series,)
         self._looked_ms = -1
@@ -112,8 +115,9 @@ class Outlook:
             now_ms: event time.
             codes: for each log line the code or template it is counted under; "" is not counted.
         """
-        self._roster = roster
+        self._roster, self._now_ms = roster, now_ms
         self._grow(roster)
+        self._growth.advance(block, roster)
         live = ~block.late & _last_of_hour(block)
         course, t_ms, value = [self._course_of[block.series[live]]], [block.t_ms[live]], [block.value[live]]
         owner = [roster.series_device[block.series[live]]]
@@ -186,6 +190,8 @@ class Outlook:
 
     def column(self, name: str) -> Floats | None:
         """(devices,) one fact of `risk` as of the newest look; None for other names."""
+        if name == GROWTH:
+            return self._growth.score(len(self._roster.devices), self._now_ms)
         if name not in {RATIO, PRIOR, *DAYS}:
             return None
         held, devices = self._column(name), len(self._roster.devices)
@@ -264,6 +270,8 @@ class Outlook:
         learned = packed(Learned(self._prior, self.model, self._left))
         return {
             **{f"learned.{name}": array for name, array in learned.items()},
+            **{f"growth.{name}": array for name, array in self._growth.snapshot().items()},
+            "now_ms": np.array([self._now_ms]),
             **self.features.snapshot(), **self._kept.snapshot(), "course_of": self._course_of,
             "looked_ms": np.array([self._looked_ms]), "models": np.array(list(self._models), np.str_),
             "fates": self._fates, "newest": self._newest, "told": self._told.waiting,
@@ -283,8 +291,11 @@ class Outlook:
             new._models = {str(name): number for number, name in enumerate(snapshot["models"])}
         if "told" in snapshot:
             new._told = Told(np.array(snapshot["told"]), Coverage(*snapshot["held"].tolist()))
+        if "now_ms" in snapshot:
+            new._now_ms = int(snapshot["now_ms"][0])
+            new._growth.restore(_part(snapshot, "growth."))
         with suppress(*UNFIT):
-            new.adopt(unpacked({n.removeprefix("learned."): a for n, a in snapshot.items()}, KINDS))
+            new.adopt(unpacked(_part(snapshot, "learned."), KINDS))
         return new
 
     def _grow(self, roster: Roster) -> None:
@@ -343,6 +354,10 @@ class Outlook:
         for name, column in self._columns.items():
             self._columns[name] = _grown(column, len(self._fates), np.nan)
             self._judge(name, device)
+
+
+def _part(snapshot: dict[str, NDArray[Any]], head: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(head): array for name, array in snapshot.items() if name.startswith(head)}
 
 
 def _grown(held: NDArray[Any], count: int, new: Any) -> NDArray[Any]:
