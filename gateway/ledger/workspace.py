@@ -26,6 +26,7 @@ from gateway.ledger.tables import (
 )
 from gateway.ledger.views import OPEN_TICKET, Page
 
+MOST_TICKETS = 2**31 - 1  # what the column holds
 QUEUES = ("open", "mine", "unassigned", "waiting", "solved", "all")
 
 
@@ -106,9 +107,10 @@ def ticket_page(
 
 def ticket(connection: Connection, number: int) -> Record:
     """One ticket by the number people say. Raises NotFound (`ticket`)."""
-    row = connection.execute(_tickets().where(tickets.c.number == number)).one_or_none()
+    fits = 0 < number <= MOST_TICKETS  # beyond it the database would refuse the question itself
+    row = connection.execute(_tickets().where(tickets.c.number == number)).one_or_none() if fits else None
     if row is None:
-        raise NotFound("ticket", str(number))
+        raise NotFound("ticket", str(number)[:40])
     return row
 
 

@@ -1,4 +1,7 @@
-"""What Twilio calls: incoming SMS and delivery status. Signatures are checked over the public address."""
+"""What Twilio calls: incoming SMS and delivery status. Signatures are checked over the public address.
+
+Open pages hear of both, so that who reads a ticket sees the answer to it.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ async def inbound(request: Request, deps: Deps) -> Response:
     """Thread it to its ticket; answers with TwiML. Refused with `bad_signature` unless Twilio signed it."""
     url, params, signature = await _signed(request, deps)
     twiml = await run_in_threadpool(deps.replies.twilio_inbound, url, params, signature)
+    deps.hub.publish("message")
     return Response(twiml, media_type="application/xml")
 
 
@@ -23,6 +27,7 @@ async def status(request: Request, deps: Deps) -> Response:
     """Settle the message. Refused with `bad_signature` unless Twilio signed it."""
     url, params, signature = await _signed(request, deps)
     await run_in_threadpool(deps.replies.twilio_status, url, params, signature)
+    deps.hub.publish("message")
     return Response(status_code=204)
 
 

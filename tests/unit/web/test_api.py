@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import pytest
+from fastapi.testclient import TestClient
 
 from gateway.ledger import audit, workspace
 from gateway.ledger.audit import LOOK
 from gateway.ledger.database import reading
-from gateway.web import company
+from gateway.web import Hub, company, create_app
 from tests.web_site import NOW_MS, Site
 
 DAY = 86_400_000
@@ -168,6 +172,35 @@ def test_tickets_by_queue_add_up(site: Site) -> None:
 
     assert get(site, "/tickets", queue="all")["total"] == counts["all"] == 5
     assert get(site, "/tickets", queue="solved")["total"] == counts["solved"]
+
+
+@pytest.mark.parametrize("number", [10**9, 2**31, 10**20, -1])
+def test_a_ticket_that_cannot_be_is_not_found(site: Site, number: int) -> None:
+    answer = site.client().get(f"/api/v1/tickets/{number}", headers=site.bearer["viewer"])
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+class Taken:
+    """Takes every webhook for the provider's."""
+
+    def say(self, contact_id: str, text: str) -> None: ...
+
+    def twilio_inbound(self, url: str, params: Mapping[str, str], signature: str) -> str:
+        return "<Response/>"
+
+    def twilio_status(self, url: str, params: Mapping[str, str], signature: str) -> None: ...
+
+
+@pytest.mark.parametrize("path", ["inbound", "status"])
+async def test_open_pages_hear_of_what_the_provider_tells(site: Site, path: str) -> None:
+    hub = Hub(started_ms=5)
+    browser = TestClient(create_app(replace(site.deps, hub=hub, replies=Taken())))
+    browser.post(f"/webhooks/twilio/{path}", data={"MessageSid": "SM1"})
+
+    hub.close()
+    told = [block async for block in hub.stream("5-0")]
+    assert [block for block in told if "event: message" in block]
 
 
 def test_webhooks_want_the_providers_signature(site: Site) -> None:
