@@ -20,6 +20,7 @@ from gateway.ledger import caseview, people, registry
 from gateway.ledger.registry import NewDevice
 from gateway.model import Block, Customer, DeviceId, Ticket
 from gateway.outreach import load_texts
+from gateway.prognosis.risk import FIRST_LABELS
 from gateway.selfwatch import Watch
 from gateway.services.clock import FleetClock
 from gateway.services.judgement import Judgement
@@ -30,6 +31,7 @@ from gateway.services.turn import Turn
 from rules import RuleSet
 
 TRAIN_EVERY_MS = 182 * 86_400_000  # of event time: half a year
+TRAIN_GROWTH = 1.5  # and when so many times as many failures are known: as often as there is something new to learn
 SCHOOL_EVERY_MS = 86_400_000  # of event time
 SCHOOLING = Schooling()
 
@@ -128,7 +130,7 @@ def _play(recording: Recording, rules: RuleSet, engine: Engine, progress: Callab
     values = lines = start_ms = end_ms = 0
     count, blocks = recording.windows()
     failures, service, trained_ms, taught_ms = recording.failures(), recording.service(), 0, 0
-    told = served = 0
+    told = served = learned_from = 0
     passed = None if recording.change_rows else Passed(SCHOOLING.past_ms)  # of changes alone no steady rows are made
     for done, block in enumerate(blocks, start=1):
         start_ms = start_ms or block.received_ms
@@ -139,10 +141,10 @@ def _play(recording: Recording, rules: RuleSet, engine: Engine, progress: Callab
         told = due
         served = _serve(turn.judgement, service, served, block.received_ms)
         turn.advance(block, wall_ms=block.received_ms)
-        if end_ms - trained_ms >= TRAIN_EVERY_MS:
+        if end_ms - trained_ms >= TRAIN_EVERY_MS or told >= max(TRAIN_GROWTH * learned_from, FIRST_LABELS):
             turn.judgement.outlook.train(end_ms)
             turn.judgement.look_back(end_ms)
-            trained_ms = end_ms
+            trained_ms, learned_from = end_ms, told
         if passed is not None:
             passed.keep(block)
             if end_ms - taught_ms >= SCHOOL_EVERY_MS:

@@ -13,6 +13,7 @@ import pytest
 import rules
 from gateway.errors import ConfigError
 from gateway.ledger import caseview
+from gateway.prognosis import Outlook
 from gateway.services.judgement import Judgement
 from gateway.services.recording import open_recording
 from gateway.services.replay import Replayed, replay
@@ -152,3 +153,15 @@ def test_warnings_and_service_are_part_of_a_devices_past_once_their_time_has_com
     assert [row[:3] for row in told] == [(after, "fan", [1]), (after, "pump", [0])]
     assert sum(column.startswith("code:") for column in told[-1][3]) == 1
     assert told[-1][3][-2:] == ["service:fan", "service:pump"]
+
+
+def test_it_learns_anew_when_half_as_many_failures_more_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, learned = recorded(tmp_path / "fleet"), []
+    rows = "".join(f"d{n % 3},{T0 + hour * HOUR}\n" for n, hour in enumerate(range(20, 36)))
+    (folder / "failures.csv").write_text("device,t_ms\n" + rows)
+    monkeypatch.setattr(Outlook, "train", lambda _self, now_ms: learned.append((now_ms - T0) // HOUR))
+    played(folder)
+
+    assert learned == [1, 29, 34]
