@@ -93,7 +93,7 @@ def train(examples: Examples, *, component: str = "", seed: int = 0) -> RiskMode
     # More time since service never makes a part safer: held monotone, so that no grid of visits can be learned.
     rising = [int(name == f"service:{component}.age_doublings") for name in examples.names]
     rising += [0] * (x.shape[1] - len(rising))
-    part, across, trees = _part_of(device), np.empty(left.size), []
+    part, across, trees = part_of(device), np.empty(left.size), []
     for k in range(PARTS):
         seen = part != k
         form = replace(form_for(failures * (PARTS - 1) // PARTS), rising=tuple(rising), seed=seed + k)
@@ -132,7 +132,7 @@ def _sample(failed: Flags, worn: Flags, room: int, seed: int) -> tuple[Integers,
     return np.concatenate(picked)[order], np.concatenate(weight)[order] / np.concatenate(weight).mean()
 
 
-def _part_of(device: Integers) -> Integers:
+def part_of(device: Integers) -> Integers:
     """(rows,) which part of the devices, the same for ever (multiplicative hash of Knuth, TAOCP 6.4)."""
     return (device * 2_654_435_761 >> 7) % PARTS
 
