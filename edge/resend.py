@@ -7,6 +7,8 @@ from dataclasses import replace
 from edge.record import Record
 from edge.wire import WireError, decode_batch, encode_batch
 
+WAITED_MS = 15_000  # half of what the gateway takes for the way: a later batch says anew when it is sent
+
 
 def as_sent(record: Record, *, now_ms: int, fresh_ms: int, moved_ms: int) -> bytes:
     """The payload of a batch sent now.
@@ -14,11 +16,13 @@ def as_sent(record: Record, *, now_ms: int, fresh_ms: int, moved_ms: int) -> byt
     Args:
         record: the batch as it was closed.
         now_ms: the device's clock.
-        fresh_ms: a batch whose newest time is older is historical; a fresh one goes byte for byte as it was closed.
+        fresh_ms: a batch whose newest time is older is historical. One that did not wait goes byte for byte as it was
+            closed; of one that did, the gateway would take the wait for an error of the clock.
         moved_ms: by how much the clock was set since it was closed; its times move with it.
     """
-    historical = now_ms - record.t_ms - moved_ms > fresh_ms
-    if not moved_ms and not historical:
+    age_ms = now_ms - record.t_ms - moved_ms
+    historical = age_ms > fresh_ms
+    if not moved_ms and not historical and age_ms <= WAITED_MS:
         return record.payload
     try:
         batch = decode_batch(record.payload)
