@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from gateway.errors import NotFound, Refused
 from gateway.ledger import access, audit, people, registry, setting
@@ -123,6 +123,16 @@ def test_the_audit_chain_shows_where_it_was_changed(engine):
 
     with writing(engine) as connection:
         connection.execute(update(audit_table).where(audit_table.c.number == 3).values(actor="someone else"))
+
+    assert audit.verify(engine) == 3
+
+
+def test_the_audit_chain_shows_that_its_newest_rows_are_gone(engine):
+    for n in range(4):
+        audit.note(engine, at_ms=NOW + n, actor="mei", action="ticket.assign", subject=f"t{n}")
+
+    with writing(engine) as connection:
+        connection.execute(delete(audit_table).where(audit_table.c.number > 2))
 
     assert audit.verify(engine) == 3
 
