@@ -39,7 +39,7 @@ def _known(*names: str | None) -> tuple[ZoneInfo, ...]:
         try:
             if name and name != UNKNOWN_ZONE:
                 found.append(ZoneInfo(name))
-        except (ZoneInfoNotFoundError, ValueError):
+        except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: "Europe", a folder of zones
             continue
     return tuple(found)
 

@@ -112,7 +112,7 @@ def local_time(ms: int, zone: str | None) -> str:
     """The time of day in a zone: `21:43`; "" where the zone is unknown."""
     try:
         return f"{words.moment(ms).astimezone(ZoneInfo(zone)):%H:%M}" if zone else ""
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: "Europe", a folder of zones
         return ""
 
 

@@ -109,8 +109,9 @@ def test_a_number_of_everywhere_leaves_the_decision_to_the_zone_of_the_device():
     assert isinstance(decide(WARNING, toll_free, [], noon_in_denver, device_zone="Asia/Tokyo"), Hold)
 
 
-def test_a_zone_or_number_that_does_not_exist_falls_through_to_the_next():
-    lost = replace(ANNA, zone="Mars/Olympus", address="not a number")
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "Europe", "x" * 300])
+def test_a_zone_or_number_that_does_not_exist_falls_through_to_the_next(zone):
+    lost = replace(ANNA, zone=zone, address="not a number")
 
     assert decide(WARNING, lost, [], ms("2026-03-10T12:00"), device_zone="Europe/Berlin") == Send()
     assert decide(WARNING, lost, [], ms("2026-03-10T12:00")) == Send()

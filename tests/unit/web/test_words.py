@@ -91,6 +91,7 @@ def test_moments_are_told_from_now() -> None:
     assert ago(None, NOW_MS) == "never"
     assert local_time(NOW_MS, "Asia/Shanghai") == "01:20"
     assert local_time(NOW_MS, "Mars/Olympus") == ""
+    assert local_time(NOW_MS, "Europe") == ""
 
 
 def forecast(**more: object) -> Forecast:
