@@ -13,27 +13,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.detect import budget, episodes, facts, peers, prior, surprise, suspicion, tide
+from gateway.detect import budget, episodes, facts, prior, surprise, suspicion, tide
 from gateway.detect.detector import Detector, Samples, State, grown, pace, pace_init
-from gateway.detect.drift import DRIFT, means, per_day
-from gateway.detect.explain import device_sentence, sentence
+from gateway.detect.drift import DRIFT, per_day
 from gateway.detect.habits import SETTLING, Habits, Verdict
 from gateway.detect.lesson import Challenger
-from gateway.detect.level import LEVEL
 from gateway.detect.logs import COLUMNS, PRECURSOR, LogState
-from gateway.detect.peers import Peers
+from gateway.detect.precedent import Precedent
 from gateway.detect.series import BROAD, DETECTORS, EVIDENCE_ONLY, SUDDEN
 from gateway.detect.shared import Shared
 from gateway.detect.silence import SILENCE, overdue
 from gateway.detect.surprise import DeviceScores
 from gateway.detect.suspicion import Doubts
 from gateway.detect.tail import threshold
-from gateway.detect.unlike import unlike
+from gateway.detect.telling import DEVICE_SILENCE, HABIT, SURPRISE, Teller
 from gateway.model import Block, Episode, Flags, Floats, Integers, Roster
 
 SERIES_DETECTORS = DETECTORS
-HABIT, SURPRISE = "device.habit", "device.surprise"
-DEVICE_SILENCE = "device.silence"
 OF_DEVICE = {"cohort.score": "standing", "cohort.firmware_score": "firmware"}
 Turned = tuple[str, episodes.Turns]
 
@@ -170,14 +166,9 @@ class Engine:
                 suspicion.mark_episode(past, since_ms, self.now_ms, peak)
         return Doubts(int(past["last_h"]), past["bits"])
 
-    def peers(self, episode: Episode) -> Peers | None:
-        """What the others of its model have done while an episode lasts; None for whole devices, and where unknown."""
-        device, metric = self.roster.device(episode.device_id), self.roster.metric_number(episode.metric)
-        series = None if device is None or metric is None else self.roster.series_number(device.number, metric)
-        if series is None or "series.level" not in self._tables or episode.end_ms is not None:
-            return None
-        cohorts = self.shared.cohorts(self.roster)
-        return peers.asked(episode.detector, series, roster=self.roster, tables=self._tables, cohorts=cohorts)
+    def as_of_now(self, episode: Episode, precedent: Precedent | None) -> Episode:
+        """What is to be said of an episode now; see `Teller.as_of_now`."""
+        return self._teller().as_of_now(episode, precedent, self.shared.cohorts(self.roster))
 
     def interval_ms(self, device: int) -> float:
         """The usual time between the moments at which a device speaks; a minute while it is unknown."""
@@ -294,9 +285,12 @@ class Engine:
             seen = self._seen = tide.run(roster, self._tables, self.shared.cohorts(roster), self.now_ms)
         return seen
 
+    def _teller(self) -> Teller:
+        return Teller(self.roster, self._tables, self.habits, self.now_ms)
+
     def _tell(self, turns: list[Turned]) -> list[Episode]:
         """Episodes that opened or ended; what opens with a tide is muted until it stands out of it."""
-        told, now = [], self._tide()
+        told, now, teller = [], self._tide(), self._teller()
         for table, turned in turns:
             state = self._tables[table]
             for k, row in enumerate(turned.row.tolist()):
@@ -305,11 +299,11 @@ class Engine:
                     if table in tide.OF_DEVICE:
                         budget.dismiss(self._tables["device.budget"], row)
                 elif turned.opened[k] or not episodes.is_muted(state, row):
-                    told.append(self._episode(table, turned, k))
+                    told.append(teller.episode(table, turned, k))
                     self._suspect_episode(table, turned, k)
             if (standing := now.standing_out(table)) is not None:
                 surfaced = episodes.surface(state, standing)
-                told += [self._episode(table, surfaced, k) for k in range(surfaced.row.size)]
+                told += [teller.episode(table, surfaced, k) for k in range(surfaced.row.size)]
         return told
 
     def _suspect_episode(self, table: str, turned: episodes.Turns, k: int) -> None:
@@ -323,57 +317,8 @@ class Engine:
     def _changed(self) -> tuple[Episode, ...]:
         tables = [table for table in self._tables if table.endswith(".episodes")]
         found = [(table, episodes.grown(self._tables[table])) for table in tables]
-        return tuple(self._episode(table, turned, k) for table, turned in found for k in range(turned.row.size))
-
-    def _episode(self, table: str, turned: episodes.Turns, k: int) -> Episode:
-        axis, detector = table.split(".")[:2]
-        row, onset_ms = int(turned.row[k]), int(turned.onset_ms[k])
-        end_ms = None if turned.opened[k] else int(turned.at_ms[k])
-        lasted_s = ((self.now_ms if end_ms is None else end_ms) - onset_ms) / 1000.0
-        device, metric, observed, expected = row, "", None, None
-        if axis == "series":
-            device, metric, observed, expected = self._described(row)
-            if detector == DRIFT.name:
-                observed, expected = means(self._tables["series.drift"], row)
-        reason = sentence(detector, metric, observed=observed, expected=expected, lasted_s=lasted_s)
-        if table.startswith((HABIT, SURPRISE)):
-            reason = device_sentence(detector, self._unlike(row) if table.startswith(HABIT) else self._strangest(row))
-        return Episode(
-            device_id=self.roster.devices[device].device_id,
-            metric=metric,
-            detector=detector,
-            onset_ms=onset_ms,
-            end_ms=end_ms,
-            peak=float(turned.peak[k]),
-            expected=expected,
-            observed=observed,
-            reason=reason,
-        )
-
-    def _described(self, series: int) -> tuple[int, str, float | None, float | None]:
-        """Device, metric, value and usual value of a series; None where not known."""
-        value = float(self._tables["series.pace"]["pace"]["value"][series])
-        usual = float("nan")
-        if LEVEL in self.settings.detectors:
-            usual = float(self._tables["series.level"]["level"]["mean"][series])
-        metric = self.roster.metrics[int(self.roster.series_metric[series])]
-        device = int(self.roster.series_device[series])
-        return device, metric, None if np.isnan(value) else value, None if np.isnan(usual) else usual
-
-    def _strangest(self, device: int) -> list[tuple[str, float | None, float | None]]:
-        """Metric, value and usual value of up to two series of a device that surprise most."""
-        series = np.flatnonzero(self.roster.series_device == device)
-        latest = self._tables["series.latest"]["latest"][series]
-        order = np.argsort(-np.maximum(latest["evidence"], latest["score"]), kind="stable")
-        return [self._described(int(s))[1:] for s in series[order[:2]]]
-
-    def _unlike(self, device: int) -> list[tuple[str, float | None, float | None]]:
-        """Metric, value of late and value that the habit expects of the metrics that are most unlike it."""
-        habit, motion = self.habits.champion.get(device), self.habits.motion.get(device)
-        if habit is None or motion is None or np.isnan(motion[0]).any():
-            return self._strangest(device)
-        names = [self.roster.metrics[self.roster.series_metric[s]] for s in habit.series.tolist()]
-        return [(names[column], value, expected) for column, value, expected in unlike(habit.vector, motion)]
+        teller = self._teller()
+        return tuple(teller.episode(table, turned, k) for table, turned in found for k in range(turned.row.size))
 
     def _device_latest(self, name: str) -> Floats:
         found: Floats = self._tables["device.latest"]["latest"][name][: len(self.roster.devices)].astype(float)

@@ -100,6 +100,7 @@ def _others(detector: str, peers: Peers) -> str:
     if 2 * peers.alike >= peers.known:
         return f", and so {alike} most others of this model ({peers.alike} of the {peers.known})"
     if peers.alike:
+        alike = {"are": "is", "have": "has"}[alike] if peers.alike == 1 else alike
         return f", and so {alike} {peers.alike} of the {peers.known} others of this model"
     stayed = {"drift": "stayed level", "level": "are as usual", "rhythm": "are as usual"}.get(detector, "have not")
     return f", while the {peers.known} others of this model {stayed}"

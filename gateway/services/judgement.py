@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.detect.engine import SERIES_DETECTORS, Engine, EngineSettings, Findings
-from gateway.detect.explain import in_company
 from gateway.detect.precedent import Precedents
 from gateway.model import (
     Alert,
@@ -136,8 +135,7 @@ class Judgement:
             self.precedents.failed(self.roster.devices[number].device_id, at_ms, cause, self.roster)
 
     def look_back(self, now_ms: int) -> None:
-        """Learn from what has come of log lines, episodes and limits by now. For a job, not for the hot path."""
-        self.forecaster.learn()
+        """Learn from what has come of log lines and episodes by now. For a job, not for the hot path."""
         self.engine.logs.ahead.learn(now_ms)
         self.precedents.sweep(now_ms, self.roster)
 
@@ -181,13 +179,8 @@ class Judgement:
 
     def episodes(self, device_id: str) -> tuple[Episode, ...]:
         """The newest episodes of a device, newest first, with what others of its model do and what came of the like."""
-        return tuple(self._in_company(episode) for episode in self._episodes.get(device_id, ()))
-
-    def _in_company(self, episode: Episode) -> Episode:
-        if not episode.reason:
-            return episode
-        precedent = self.precedents.of(episode, self.roster)
-        return replace(episode, reason=in_company(episode, self.engine.peers(episode), precedent))
+        held = self._episodes.get(device_id, ())
+        return tuple(self.engine.as_of_now(episode, self.precedents.of(episode, self.roster)) for episode in held)
 
     def forecasts(self, device_id: str) -> tuple[Forecast, ...]:
         """What can be said of a device's future now."""
@@ -214,8 +207,10 @@ class Judgement:
         for episode in episodes:
             held = self._episodes.setdefault(episode.device_id, [])
             key = (episode.metric, episode.detector, episode.onset_ms)
-            held[:] = [e for e in held if (e.metric, e.detector, e.onset_ms) != key]
-            held.insert(0, episode)
+            told = [e for e in held if (e.metric, e.detector, e.onset_ms) == key]
+            usual = told[0].expected if told else episode.expected  # when it began
+            held[:] = [e for e in held if e not in told]
+            held.insert(0, replace(episode, expected=usual))
             held.sort(key=lambda e: (e.end_ms is not None, -e.onset_ms, e.metric, e.detector))
             del held[EPISODES_KEPT:]
 

@@ -41,7 +41,7 @@ def drifts(moved: int) -> tuple[Engine, Episode]:
 def test_a_drift_is_told_beside_what_others_of_the_model_did(moved: int, said: str) -> None:
     engine, drift = drifts(moved)
 
-    assert in_company(drift, engine.peers(drift), None) == drift.reason.rstrip(".") + said
+    assert engine.as_of_now(drift, None).reason.endswith(said)
 
 
 def test_where_most_others_do_the_same_it_is_said() -> None:
@@ -54,7 +54,7 @@ def test_of_four_others_nothing_is_said() -> None:
     engine = Engine(fleet(5, ("current",)))
     play(engine, 50.0 + noise(5, 10))
 
-    assert engine.peers(RISE) is None
+    assert "others" not in engine.as_of_now(RISE, None).reason
 
 
 def test_a_stuck_value_is_told_beside_how_many_others_are_stuck() -> None:
@@ -63,7 +63,20 @@ def test_a_stuck_value_is_told_beside_how_many_others_are_stuck() -> None:
     engine = Engine(fleet(20, ("current",)))
     play(engine, given)
 
-    assert engine.peers(replace(RISE, detector="stuck")) == Peers(1, 19)
+    assert engine.as_of_now(replace(RISE, detector="stuck"), None).reason.endswith(
+        ", and so has 1 of the 19 others of this model."
+    )
+
+
+def test_what_goes_on_is_told_as_it_is_now_against_what_was_usual_when_it_began() -> None:
+    engine, drift = drifts(1)
+    assert drift.expected is not None
+
+    now = engine.as_of_now(replace(drift, onset_ms=START_MS + 22 * 24 * HOUR_MS, expected=50.0), None)
+
+    assert now.observed == pytest.approx(58.8, abs=0.5)
+    assert "has climbed 17 % in 23 days from its usual 50 and is 58." in now.reason
+    assert engine.as_of_now(replace(drift, end_ms=START_MS), None).reason == drift.reason
 
 
 def test_a_rise_is_told_with_how_many_faults_it_came_before_and_how_often_it_came_to_nothing() -> None:
