@@ -93,11 +93,11 @@ def number(value: float | None) -> str:
     if value < 0:
         return f"−{number(-value)}"
     for scale, letter in _SCALES:
-        if abs(value) >= scale * (10 if scale == 1e3 else 1):
-            return f"{value / scale:.3g} {letter}"
+        if value >= scale * (10 if scale == 1e3 else 0.9995):  # what rounds to 1,000 of a scale is 1 of the next
+            return f"{_three(value / scale)} {letter}"
     if 0.001 <= abs(value) < 1:
         return f"{round(value, 3):g}"
-    return f"{value:,.0f}" if value == round(value) else f"{value:.4g}"
+    return f"{value:,.0f}" if value == round(value) or value >= 1_000 else f"{value:.4g}"
 
 
 def amount(value: float | str | None, metric: str) -> str:
@@ -108,13 +108,18 @@ def amount(value: float | str | None, metric: str) -> str:
         return "–"
     mark = sign(metric)
     if mark == "%" and unit(metric) == "ratio":
-        return f"{value * 100:.3g} %".replace("-", "−", 1)
+        return f"{_three(value * 100)} %".replace("-", "−", 1)
     if mark == "s" and abs(value) >= 120:
         return span(value * 1000)
     if mark == "s" and 0 < abs(value) < 0.1:
         return f"{value * 1000:.3g} ms".replace("-", "−", 1)
     text = number(value)
     return f"{text}{'' if text[-1].isalpha() or not mark else ' '}{mark}"
+
+
+def _three(value: float) -> str:
+    """Three significant digits, and never an exponent where there are more before the point."""
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"
 
 
 def span(ms: float) -> str:
