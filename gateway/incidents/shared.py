@@ -49,11 +49,12 @@ def find_parents(incidents: Mapping[Key, Incident], *, fleet: Fleet, now_ms: int
 def _groups(
     incidents: Mapping[Key, Incident], fleet: Fleet, now_ms: int
 ) -> list[tuple[tuple[str, str, str], list[Incident]]]:
-    """Firing incidents that share a label and a cause, widest scope first."""
+    """Open incidents that fire and share a label and a cause, widest scope first; what a person closed is closed."""
     found: dict[tuple[str, str, str], list[Incident]] = defaultdict(list)
     for incident in incidents.values():
         labels = fleet.labels.get(incident.device_id)
-        if labels is None or not incident.firing or incident.device_id in ("", SELF):
+        firing = incident.state == "open" and incident.firing
+        if labels is None or not firing or incident.device_id in ("", SELF):
             continue
         for scope in SCOPES:
             if labels[scope.label] and now_ms - incident.opened_ms <= scope.within_ms:

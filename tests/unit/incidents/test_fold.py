@@ -181,6 +181,17 @@ def test_a_shared_cause_is_muted_while_all_that_fires_under_it_is(muted, told):
     assert [i.muted for i in book.view.open if i.device_id == ""] == [told]
 
 
+def test_what_a_person_closed_is_no_part_of_a_shared_cause():
+    book = Book(labels=fleet(10, site="north"))
+    book.fold(*(alert(device=f"d{n}") for n in range(4)))
+    book.kept = {key: replace(i, state="closed", version=i.version + 1) for key, i in book.kept.items()}
+    book.fold(alert(device="d4", at=T0 + 1), now=T0 + 1)
+
+    (still_open,) = book.view.open
+    assert (still_open.device_id, still_open.muted) == ("d4", "")
+    assert {i.parent_id for i in book.view.recent} == {None}
+
+
 def test_a_few_devices_of_a_large_fleet_are_no_shared_cause():
     book = Book(labels=fleet(100, site="north"))
     book.fold(*(alert(device=f"d{n}") for n in range(6)))
