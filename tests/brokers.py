@@ -150,8 +150,8 @@ class Device:
     async def ended(self) -> None:
         await until(self._ended.is_set)
 
-    async def publish(self, topic: str, payload: bytes, *, qos: int = 1) -> None:
-        info = self.client.publish(topic, payload, qos=qos)
+    async def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> None:
+        info = self.client.publish(topic, payload, qos=qos, retain=retain)
         await asyncio.to_thread(info.wait_for_publish, 10)
         assert info.is_published()
 

@@ -235,7 +235,10 @@ class MqttSource:
             self._held.clear()  # they come again over the next link
         log.info("source.disconnected", reason=str(reason))
 
-    def _on_message(self, _: Client, __: object, message: MQTTMessage) -> None:
+    def _on_message(self, client: Client, _: object, message: MQTTMessage) -> None:
+        if message.retain:  # a state from before, at a time nobody knows: a device long dead would seem alive
+            client.ack(message.mid, message.qos)
+            return
         if message.qos == 0:  # nobody waits for its acknowledgement
             self._pass_on(Delivery(message.topic, bytes(message.payload), (-1, 0)))
             return

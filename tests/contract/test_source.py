@@ -231,6 +231,24 @@ async def test_it_reconnects_by_itself_when_the_broker_restarts(bench: Bench):
     await reader.close()
 
 
+async def test_what_the_broker_retains_is_told_when_it_is_published_and_never_again(bench: Bench):
+    await listening(bench)
+    device = await Device(bench.port, "d0").connected()
+    first = Reader(bench.open(), acknowledge=True)
+    await device.publish(TOPIC, b"kept", retain=True)
+    await until(lambda: b"kept" in first.payloads)
+    await asyncio.sleep(0.1)  # the acknowledgement is on its way; nothing tells that it arrived
+    await first.close()
+    second = Reader(bench.open(), acknowledge=True)
+    await asyncio.sleep(0.3)  # subscribed, and the retained message would be there
+    await device.publish(TOPIC, b"after")
+    await until(lambda: b"after" in second.payloads)
+
+    assert b"kept" not in second.payloads
+    device.close()
+    await second.close()
+
+
 async def test_marks_and_commands_reach_the_device(bench: Bench):
     await listening(bench)
     source = bench.open()
