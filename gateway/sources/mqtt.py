@@ -28,6 +28,7 @@ TOPICS = tuple(f"bf/1/+/{kind}" for kind in UP)
 KEEPALIVE_S = 60
 PUBLISH_S = 10.0
 OPEN_S = 5.0
+READ_ON_S = 0.1  # between looks whether there is room again
 WINDOW_BYTES = 2 << 20  # of payloads, about a million values: what bounds a window of large batches
 log = structlog.get_logger(__name__)
 
@@ -239,14 +240,12 @@ class MqttSource:
         if message.retain:  # a state from before, at a time nobody knows: a device long dead would seem alive
             client.ack(message.mid, message.qos)
             return
-        if message.qos == 0:  # nobody waits for its acknowledgement
-            self._pass_on(Delivery(message.topic, bytes(message.payload), (-1, 0)))
-            return
         with self._room:
-            while self._unacknowledged >= self.inflight and not self._closing:
-                self._room.wait(1.0)  # not reading on slows the broker
-            self._unacknowledged += 1
-        self._pass_on(Delivery(message.topic, bytes(message.payload), (self._link, message.mid)))
+            while max(self._unacknowledged, len(self._held)) >= self.inflight and not self._closing:
+                self._room.wait(READ_ON_S)  # not reading on slows the broker
+            self._unacknowledged += message.qos > 0
+        token = (self._link, message.mid) if message.qos else (-1, 0)  # nobody waits for an acknowledgement of QoS 0
+        self._pass_on(Delivery(message.topic, bytes(message.payload), token))
 
     def _pass_on(self, delivery: Delivery) -> None:
         self._held.append(delivery)

@@ -231,6 +231,26 @@ async def test_it_reconnects_by_itself_when_the_broker_restarts(bench: Bench):
     await reader.close()
 
 
+async def test_messages_without_an_acknowledgement_are_bounded_too(tmp_path: Path):
+    async with running(embedded(tmp_path)) as broker:
+        password = broker.config.gateway_password
+        source = MqttSource(f"mqtt://127.0.0.1:{broker.mqtt_port}", user=GATEWAY, password=password, inflight=10)
+        await source.open()
+        device = await Device(broker.mqtt_port, "d0").connected()
+        for number in range(50):
+            await device.publish(TOPIC, b"%d" % number, qos=0)
+        await until(lambda: len(source._held) >= 10)
+        await asyncio.sleep(0.3)  # nobody reads: more would be there by now
+        held = len(source._held)
+        reader = Reader(source, acknowledge=True)
+        await until(lambda: len(reader.payloads) >= 50)
+
+        assert held == 10
+        assert reader.payloads == [b"%d" % number for number in range(50)]
+        device.close()
+        await reader.close()
+
+
 async def test_what_the_broker_retains_is_told_when_it_is_published_and_never_again(bench: Bench):
     await listening(bench)
     device = await Device(bench.port, "d0").connected()
