@@ -4,7 +4,7 @@
 
 `key` names the deed: a receiver that has seen it does nothing and answers as before. An answer to `open` may hold `id`,
 the desk's own name of the ticket; otherwise ours is used. Statuses: 2xx done, 404 no such ticket, 408, 425, 429 and 5xx
-try later, any other refused.
+try later, any other refused. A redirection is not followed: it would lose the deed and show our token elsewhere.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import asdict
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from gateway.errors import ConfigError, NotFound, Refused, TryLater
 from gateway.model import Ticket
@@ -22,6 +22,14 @@ from gateway.model import Ticket
 TIMEOUT_S = 10.0
 LATER = (408, 425, 429)
 MAX_ANSWER_BYTES = 100_000
+
+
+class _Stay(HTTPRedirectHandler):
+    def redirect_request(self, *_args: object) -> None:
+        """Follow none: the status stays the answer."""
+
+
+_OPENER = build_opener(_Stay)
 
 
 class WebhookDesk:
@@ -56,7 +64,7 @@ class WebhookDesk:
         body = json.dumps({"deed": deed, "ticket_id": ticket_id, "key": f"{ticket_id}:{key}", **more}).encode()
         request = Request(self._url, body, self._headers)  # noqa: S310 - http and https only, see above
         try:
-            with urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+            with _OPENER.open(request, timeout=TIMEOUT_S) as answer:
                 text = answer.read(MAX_ANSWER_BYTES)
         except HTTPError as exc:
             with exc:

@@ -15,15 +15,22 @@ class FakeDesk:
         self.tickets: dict[str, dict[str, Any]] = {}
         self.seen: set[str] = set()
         self.authorized: list[str] = []
-        self.status = 200
+        self.status, self.location = 200, ""
         desk = self
 
         class Door(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                desk.authorized.append(self.headers.get("Authorization", ""))
+                self.send_response(200)
+                self.end_headers()
+
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 desk.authorized.append(self.headers.get("Authorization", ""))
                 status, answer = desk.take(body) if desk.status == 200 else (desk.status, {})
                 self.send_response(status)
+                if desk.location:
+                    self.send_header("Location", desk.location)
                 self.end_headers()
                 self.wfile.write(json.dumps(answer).encode())
 

@@ -162,3 +162,15 @@ def test_it_is_told_evidence_and_who_asks(fake):
 def test_another_kind_of_address_is_refused():
     with pytest.raises(ConfigError, match="desk_url"):
         WebhookDesk("file:///etc/passwd")
+
+
+@pytest.mark.parametrize("status", [301, 302, 307])
+def test_a_desk_that_moved_is_told_of_and_not_followed_with_our_token(fake, status):
+    elsewhere = FakeDesk()
+    fake.status, fake.location = status, elsewhere.url
+    try:
+        with pytest.raises(Refused, match="desk_refused"):
+            WebhookDesk(fake.url, token="t0").open(TICKET)
+    finally:
+        elsewhere.close()
+    assert elsewhere.authorized == []
