@@ -30,6 +30,7 @@ class Kept:
         self.horizon_ms, self.room = horizon_ms, room
         self.count = 0
         self.failures = np.empty((0, 2), np.int64)  # device, time
+        self.departures = np.empty((0, 2), np.int64)  # device, time
         self._rows: Rows = np.empty((0, 0), np.float32)  # (room, features); the first `count` are kept
         self._about = np.empty((0, 5))  # (room, 5) floats hold milliseconds exactly for 280,000 years
 
@@ -72,15 +73,27 @@ class Kept:
         """Learn of (failures,) failures."""
         self.failures = np.concatenate([self.failures, np.stack([device, t_ms], 1).astype(np.int64)])
 
+    def gone(self, device: Integers, t_ms: Integers) -> None:
+        """Learn of (departures,) devices that were taken out of service."""
+        self.departures = np.concatenate([self.departures, np.stack([device, t_ms], 1).astype(np.int64)])
+
+    def decided(self, now_ms: int) -> Flags:
+        """(rows,) of which it is known by now whether a failure followed.
+
+        The device was there until the horizon ran out, or failed before it left.
+        """
+        left, there = self.left_ms(), _until(self.departures, self.device, self.t_ms)
+        return (self.t_ms + self.horizon_ms <= now_ms) & ((there > self.horizon_ms) | (left <= there))
+
     def left_ms(self) -> Floats:
         """(rows,) from each row to the next known failure of its device; inf where there is none."""
-        return self._left_ms(self.device, self.t_ms)
+        return _until(self.failures, self.device, self.t_ms)
 
     def past(self, only: Integers | None = None) -> Past:
         """A copy of all rows, or of those of some devices."""
         mine = slice(None) if only is None else np.flatnonzero(np.isin(self._about[: self.count, DEVICE], only))
         device, t_ms = (self._about[: self.count, of][mine].astype(np.int64) for of in (DEVICE, T_MS))
-        return Past(device, t_ms, self._left_ms(device, t_ms), np.array(self.rows[mine]))
+        return Past(device, t_ms, _until(self.failures, device, t_ms), np.array(self.rows[mine]))
 
     def sample(self, most: int) -> Rows:
         """(most, features) rows at most, spread evenly over all that they stand for."""
@@ -92,7 +105,10 @@ class Kept:
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """What `restore` takes."""
-        return {"kept_rows": self.rows, "kept_about": self._about[: self.count], "failures": self.failures}
+        return {
+            "kept_rows": self.rows, "kept_about": self._about[: self.count], "failures": self.failures,
+            "departures": self.departures,
+        }  # fmt: skip
 
     @classmethod
     def restore(cls, snapshot: dict[str, NDArray[Any]], horizon_ms: int) -> Kept:
@@ -102,14 +118,9 @@ class Kept:
         if "kept_rows" in snapshot:
             new._rows, new._about = np.array(snapshot["kept_rows"]), np.array(snapshot["kept_about"])
             new.count = len(new._rows)
+        if "departures" in snapshot:
+            new.departures = np.array(snapshot["departures"])
         return new
-
-    def _left_ms(self, device: Integers, t_ms: Integers) -> Floats:
-        order = np.lexsort((self.failures[:, 1], self.failures[:, 0]))
-        failed, when = self.failures[order, 0], self.failures[order, 1]
-        at = np.searchsorted(_key(failed, when), _key(device, t_ms), side="right")
-        there = np.append(failed, -1)[at] == device
-        return np.where(there, np.append(when, 0)[at] - t_ms, np.inf)
 
     def _grow(self, count: int, width: int) -> None:
         most, known = self._rows.shape
@@ -133,6 +144,15 @@ class Kept:
             price[cheapest] += 1.0
         kept = int(stays.sum())
         self._rows[:kept], self._about[:kept], self.count = self.rows[stays], about[stays], kept
+
+
+def _until(events: Integers, device: Integers, t_ms: Integers) -> Floats:
+    """(rows,) ms from each row to the next of (events, 2) events, device and time, of its device; inf without one."""
+    order = np.lexsort((events[:, 1], events[:, 0]))
+    of, when = events[order, 0], events[order, 1]
+    at = np.searchsorted(_key(of, when), _key(device, t_ms), side="right")
+    there = np.append(of, -1)[at] == device
+    return np.where(there, np.append(when, 0)[at] - t_ms, np.inf)
 
 
 def _key(device: Integers, t_ms: Integers) -> Integers:

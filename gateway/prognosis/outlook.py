@@ -42,8 +42,9 @@ LIKELY = 0.1  # probability of failure within the horizon from which people are 
 NOTED = 5  # answers in a horizon that are held against the truth: those of near days are much the same
 RATIO, PRIOR, GROWTH = "risk.failure_ratio", "risk.prior_score", "risk.growth_score"
 DAYS = ("risk.days_left", "risk.days_low", "risk.days_high")
-HEARD, LOOKED, FAILED = 0, 1, 2
-"""What is known of a device: whether it was heard since the last look, when that and its last failure were, ms."""
+HEARD, LOOKED, ENDED = 0, 1, 2
+"""What is known of a device: whether it was heard since the last look; when that was, and when it last failed or was
+taken away, ms."""
 NEVER = -1
 NEW = (0, NEVER, NEVER)
 ENOUGH = 10  # answers whose truth came out, from which it is said how often they held
@@ -116,7 +117,7 @@ class Outlook:
             codes: for each log line the code or template it is counted under; "" is not counted.
         """
         self._roster, self._now_ms = roster, now_ms
-        self._grow(roster)
+        self._grow(roster, now_ms)
         self._growth.advance(block, roster)
         live = ~block.late & _last_of_hour(block)
         course, t_ms, value = [self._course_of[block.series[live]]], [block.t_ms[live]], [block.value[live]]
@@ -157,21 +158,31 @@ class Outlook:
         """Take in failures that have come out: from outcome codes of tickets, service records, a recording's truth."""
         self._kept.failed(device, t_ms)
         self._told.failed(device, t_ms)
+        self._end(device, t_ms)
+
+    def gone(self, device: Integers, t_ms: Integers) -> None:
+        """Take in that devices were taken out of service: whether they would have failed will never be known."""
+        self._kept.gone(device, t_ms)
+        self._told.waiting = self._told.waiting[~np.isin(self._told.waiting[:, 0], device)]
+        self._end(device, t_ms)
+
+    def _end(self, device: Integers, t_ms: Integers) -> None:
+        """Know nothing of devices until they are heard again."""
         self._fates = _grown(self._fates, int(device.max(initial=-1)) + 1, NEW)
         self._fates[device, HEARD], self._fates[device, LOOKED] = 0, NEVER
-        np.maximum.at(self._fates[:, FAILED], device, t_ms)
+        np.maximum.at(self._fates[:, ENDED], device, t_ms)
         for column in self._columns.values():
             column[device[device < column.size]] = np.nan
 
     def lesson(self, now_ms: int) -> Lesson:
-        """The rows whose horizon is over, by device, then time.
+        """The rows whose horizon is over and whose outcome is known, by device, then time.
 
         A row of yesterday whose device failed today is left out as well: among the newest rows only failures would be
         known, and whatever grows with time, such as hours in service, would seem to foretell them.
         """
         kept = self._kept
         left = kept.left_ms() / self.horizon_ms
-        over = np.flatnonzero(kept.t_ms + self.horizon_ms <= now_ms)
+        over = np.flatnonzero(kept.decided(now_ms))
         chosen = over[np.lexsort((kept.t_ms[over], kept.device[over]))]
         examples = Examples(
             kept.rows[chosen], self.names, kept.device[chosen], left[chosen], kept.held[chosen], kept.stands[chosen]
@@ -298,12 +309,15 @@ class Outlook:
             new.adopt(unpacked(_part(snapshot, "learned."), KINDS))
         return new
 
-    def _grow(self, roster: Roster) -> None:
-        """Begin courses for the series that came since the last block, and number the models of new devices."""
+    def _grow(self, roster: Roster, now_ms: int) -> None:
+        """Begin courses for new series, number the models of new devices, and note who was revoked."""
         devices = roster.devices
         self._fates = _grown(self._fates, len(devices), NEW)
         if roster.replaced != self._replaced:
             self._replaced, self._of_model = roster.replaced, self._of_model[:0]
+            revoked = np.flatnonzero([device.revoked for device in devices])
+            left = revoked[(self._fates[revoked, LOOKED] != NEVER) | (self._fates[revoked, HEARD] > 0)]
+            self.gone(left, np.full(left.size, now_ms))
         fresh = [f"{d.type} {d.model}" for d in devices[self._of_model.size :]]
         numbers = [self._models.setdefault(name, len(self._models)) for name in fresh]
         self._of_model = np.append(self._of_model, np.array(numbers, np.float32))
@@ -323,8 +337,8 @@ class Outlook:
         return [code for code in found if code not in fresh[max(CODES - len(known), 0) :]]
 
     def _hear(self, device: Integers, t_ms: Integers) -> None:
-        """Note who has sent something, and nothing from before a failure."""
-        self._fates[device[t_ms > self._fates[device, FAILED]], HEARD] = 1
+        """Note who has sent something, and nothing from before an end."""
+        self._fates[device[t_ms > self._fates[device, ENDED]], HEARD] = 1
 
     def _waiting(self, now_ms: int) -> Integers:
         """Numbers of the devices to look at."""

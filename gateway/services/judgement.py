@@ -143,6 +143,10 @@ class Judgement:
         """Learn of service of one component: (records,) device numbers and times, by time."""
         self.outlook.served(device, t_ms, component)
 
+    def gone(self, device: Integers, t_ms: Integers) -> None:
+        """Learn which devices were taken out of service, as revoked ones are: (departures,) numbers and times."""
+        self.outlook.gone(device, t_ms)
+
     def alarmed(self) -> set[int]:
         """Numbers of the devices on which any rule fires."""
         return {n for rule in self.rules.rules for n in self.state.firing(rule.alert).tolist()}

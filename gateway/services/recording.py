@@ -86,6 +86,10 @@ class Recording:
         """What failed and when: truth, to be told to learners only once its time has come."""
         return recorded.occasions(self.folder, "failures", self.roster)
 
+    def departures(self) -> Occasions:
+        """What was taken out of service without having failed, and when."""
+        return recorded.occasions(self.folder, "departures", self.roster)
+
     def service(self) -> Occasions:
         """What was repaired or replaced, and when."""
         return recorded.occasions(self.folder, "service", self.roster)

@@ -130,7 +130,8 @@ def _play(recording: Recording, rules: RuleSet, engine: Engine, progress: Callab
     values = lines = start_ms = end_ms = 0
     count, blocks = recording.windows()
     failures, service, trained_ms, taught_ms = recording.failures(), recording.service(), 0, 0
-    told = served = learned_from = 0
+    departures = recording.departures()
+    told = served = left = learned_from = 0
     passed = None if recording.change_rows else Passed(SCHOOLING.past_ms)  # of changes alone no steady rows are made
     for done, block in enumerate(blocks, start=1):
         start_ms = start_ms or block.received_ms
@@ -139,6 +140,9 @@ def _play(recording: Recording, rules: RuleSet, engine: Engine, progress: Callab
         due = int(np.searchsorted(failures.t_ms, block.received_ms, side="right"))
         turn.judgement.failed(failures.device[told:due], failures.t_ms[told:due], failures.component[told:due])
         told = due
+        due = int(np.searchsorted(departures.t_ms, block.received_ms, side="right"))
+        turn.judgement.gone(departures.device[left:due], departures.t_ms[left:due])
+        left = due
         served = _serve(turn.judgement, service, served, block.received_ms)
         turn.advance(block, wall_ms=block.received_ms)
         if end_ms - trained_ms >= TRAIN_EVERY_MS or told >= max(TRAIN_GROWTH * learned_from, FIRST_LABELS):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from gateway.errors import ConfigError
-from gateway.services.importers import IMPORTERS
+from gateway.services.importers import IMPORTERS, backblaze
 from gateway.services.importers.table import read_csv
 from gateway.services.recording import open_recording
 
@@ -159,3 +160,20 @@ def test_recorded_births_are_taken_instead_of_first_rows(tmp_path):
         (400, 4, "1.0", ""),
         (2100, 5, "2.0", "watchdog"),
     ]
+
+
+def test_disks_that_vanish_without_a_failure_are_departures(tmp_path):
+    tables = {
+        "devices": "device,model\na,X\nb,X\nc,X\n",
+        "events": "time,device," + ",".join(backblaze.METRICS) + "".join(f"\n0,{d},{',' * 9}" for d in "abc") + "\n",
+        "failures": "device,time\na,48\n",
+        "exposure": "device,start,end\na,0,48\nb,0,24\nb,30,72\nc,0,96\n",
+    }
+    for stem, text in tables.items():
+        (tmp_path / f"{stem}.csv.gz").write_bytes(gzip.compress(text.encode()))
+    backblaze.convert(tmp_path, tmp_path / "fleet")
+
+    left = open_recording(tmp_path / "fleet").departures()
+
+    assert left.device.tolist() == [1]
+    assert left.t_ms.tolist() == [backblaze.START_MS + 72 * backblaze.HOUR_MS]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -72,8 +73,20 @@ def convert(source: Path, target: Path, *, only: Collection[str] | None = None, 
             "component": pa.array(["disk"] * len(failures), pa.string()),
         },
     }
+    if (source / "exposure.csv.gz").is_file():
+        served = _chosen(read_csv(source / "exposure.csv.gz", text=("device",)), only)
+        tables["departures"] = _departures(served, failures)
     write_fleet(target, ABOUT, tables, csv=csv)
     return disks
+
+
+def _departures(served: Table, failures: Table) -> dict[str, Any]:
+    """Disks that were last seen before the record ends, and did not fail."""
+    last = served.group_by("device").aggregate([("end", "max")])
+    early = pc.less(last["end_max"], pc.max(served["end"]))
+    failed = pc.is_in(last["device"], value_set=failures["device"].combine_chunks())
+    left = last.filter(pc.and_(early, pc.invert(failed)))
+    return {"device": left["device"], "t_ms": _t_ms(left.rename_columns(["device", "time"]))}
 
 
 def _chosen(table: Table, only: Collection[str] | None) -> Table:

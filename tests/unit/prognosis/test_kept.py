@@ -58,3 +58,13 @@ def test_a_fleet_larger_than_its_room_is_kept_in_part():
 
     assert kept.count <= 1_000
     assert ((kept.device == 0) & (kept.t_ms >= 30) & (kept.t_ms < 40)).sum() >= 1
+
+
+def test_of_what_was_taken_away_only_days_whose_outcome_is_known_are_learned_from():
+    kept = lived(devices=3, days=60, room=2_000)
+    kept.gone(np.array([1, 0]), np.array([30, 45]))
+
+    decided = [kept.t_ms[(kept.device == n) & kept.decided(59)].tolist() for n in range(3)]
+    assert decided[1] == [*range(20), *range(30, 50)]
+    assert decided[0] == [*range(40), *range(45, 50)]
+    assert decided[2] == [*range(50)]

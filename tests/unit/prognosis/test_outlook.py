@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -182,15 +183,16 @@ def test_how_often_the_interval_held_is_counted_on_the_fleet_itself(story):
     assert (again.held, again.below, again.above) == (covered.held, covered.below, covered.above)
 
 
-def test_a_device_that_sends_nothing_is_looked_at_thrice_in_the_horizon_and_after_a_failure_not_at_all():
-    roster = roster_of(3, "errors_total")
+def test_a_device_that_sends_nothing_is_looked_at_thrice_in_the_horizon_and_after_its_end_not_at_all():
+    roster = roster_of(4, "errors_total")
     outlook = Outlook(horizon_ms=30 * DAY_MS)
     for day in range(31):
-        told = [0] if day else [0, 1, 2]
+        told = [0] if day else [0, 1, 2, 3]
         values = np.full((len(told), 1), float(day))
         outlook.advance(block_of(values, step_ms=DAY_MS, first=day, series=told), roster, START_MS + day * DAY_MS)
         if day == 5:
             outlook.failed(np.array([2]), np.array([START_MS + day * DAY_MS]))
+            roster.put_device(replace(roster.devices[3], revoked=True))
 
-    looks = np.bincount(outlook._kept.device)
-    assert looks.tolist() == [31, 4, 1]
+    assert np.bincount(outlook._kept.device).tolist() == [31, 4, 1, 1]
+    assert outlook._kept.departures.tolist() == [[3, START_MS + 6 * DAY_MS]]
