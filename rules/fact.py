@@ -26,6 +26,7 @@ FACTS: Final = {
     "risk.days_left": "days until a device likely to fail does (median), learned from those that failed",
     "risk.days_low": "the same, low end of the 90 % interval",
     "risk.days_high": "the same, high end of the 90 % interval",
+    "risk.growth_score": "how fast most of a device's vibration and current metrics grow; 1.0 is the threshold",
     "risk.prior_score": "how unusual the device's past is in its fleet, before any failure is known; higher is worse",
     "log.error_rate_1h": "log lines of severity error or worse in the last hour",
     "log.new_templates_1h": "log templates first seen within the last hour",

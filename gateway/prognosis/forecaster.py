@@ -6,8 +6,7 @@ reaches the limit. A line says nothing (NaN) where the trend is not beyond doubt
 would have to look further ahead than it has seen behind; the rules then do not fire.
 
 Where three devices of the same model have come to the limit before, the way of the device is compared with theirs
-(`gateway.prognosis.others`); of the line and that, the one with the narrower interval is told, and no line where on
-this fleet too few limits came when lines said so.
+(`gateway.prognosis.others`), as of the last midnight. Of the line and that, the one with the narrower interval is told.
 """
 
 from __future__ import annotations
@@ -114,7 +113,6 @@ class _Ahead(NamedTuple):
     line: Floats  # (rows, FIT)
     days: Floats  # (3, rows)
     by_others: Flags  # (rows,) whether days are told by the ways of others
-    by_line: Floats  # (3, rows) days by the line alone
 
 
 class Forecaster:
@@ -153,16 +151,16 @@ class Forecaster:
         if dirty.size:
             trend.fit(dirty, self._kept, self._line)
             self._dirty[:] = False
-        for spec in self.specs if new_day else ():
-            rows, _ = self._rows_of(spec)
-            ahead = self._ahead(spec, rows, now_ms)
-            self._others[id(spec)].note(rows, ahead.days, ahead.by_line, now_ms)
+        if new_day:
+            self._learn(now_ms)
 
-    def learn(self) -> None:
-        """Learn from the devices that have reached their limits by now; until it is called again nothing changes."""
+    def _learn(self, now_ms: int) -> None:
+        """Learn from the devices that have reached their limits by now, and note what is forecast today."""
         for others in self._others.values():
             others.learn()
-        self._asked.clear()
+        for spec in self.specs:
+            rows, _ = self._rows_of(spec)
+            self._others[id(spec)].note(rows, self._ahead(spec, rows, now_ms).days, now_ms)
 
     @property
     def coverage(self) -> Coverage:
@@ -191,7 +189,7 @@ class Forecaster:
         key = (id(spec), self._now_ms)
         if key not in self._asked:
             self._asked[key] = self._ahead(spec, rows, self._now_ms)
-        line, days, by_others, _ = self._asked[key]
+        line, days, by_others = self._asked[key]
         if name == f"trend.{spec.metric}_per_day":
             return np.asarray(line[:, trend.SLOPE])
         if name == f"forecast.{spec.name}_risk_ratio":
@@ -208,7 +206,7 @@ class Forecaster:
             rows, device = self._rows_of(spec)
             if only is not None:
                 rows, device = rows[device == only], device[device == only]
-            line, days, by_others, _ = self._ahead(spec, rows, now_ms)
+            line, days, by_others = self._ahead(spec, rows, now_ms)
             risk = self._risk(spec, line, days, by_others)
             for i in np.flatnonzero(np.isfinite(days[0])):
                 median, low, high = (int(now_ms + d * DAY_MS) for d in days[:, i])
@@ -308,13 +306,11 @@ class Forecaster:
         better = np.isfinite(soon[0]) & ~(days[1] <= soon[2])
         days = np.where(better, soon, days)
         days[:, self._stale(rows, now_ms)] = np.nan
-        others = self._others[id(spec)]
-        told = others.left(rows, now_ms)
+        told = self._others[id(spec)].left(rows, now_ms)
         told[:, self._stale(rows, now_ms) | (days[0] == 0.0)] = np.nan
-        narrower = others.lines_hold & (days[2] - days[1] <= told[2] - told[1])
-        by_others = np.isfinite(told[0]) & ~narrower
+        by_others = np.isfinite(told[0]) & ~(days[2] - days[1] <= told[2] - told[1])
         line = np.where((better | np.isnan(line[:, trend.SLOPE]))[:, None], short, line)
-        return _Ahead(line, np.where(by_others, told, days), by_others, days)
+        return _Ahead(line, np.where(by_others, told, days), by_others)
 
     def _days(self, line: Floats, spec: ForecastSpec, now_ms: int) -> Floats:
         days = days_to_limit(line, spec.limit, spec.direction)

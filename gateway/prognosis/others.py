@@ -1,8 +1,7 @@
 """What others of the same type and model showed on their way to the limits that forecasts name: for the forecaster.
 
 Every series that a forecast is about goes a way (`ways.Ways`). Each day's forecasts are held against what comes, so
-that it can be said how often their intervals held on this fleet. So are those by lines alone: where wear bends, lines
-are sure of what does not come, and the ways of others are believed instead.
+that it can be said how often their intervals held on this fleet, as finely as it is known when a limit was reached.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from gateway.prognosis.trend import DAY_MS
 from gateway.prognosis.ways import Ways
 
 SPANS = 5  # answers held against the truth while what is left halves: those of near days are much the same
-ENOUGH, HELD = 10, 0.8  # truths from which lines are judged, and the share of them that their intervals must have held
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
@@ -62,8 +60,7 @@ class Others:
     def __init__(self, spec: ForecastSpec) -> None:
         self.spec = spec
         self.ways = Ways(spec.limit, spec.direction)
-        self.told, self._by_line = Told(), Told()
-        self.lines_hold = True  # as far as was known at the newest `learn`
+        self.told = Told()
         self._place = np.empty(0, np.int64)  # (rows,) where a row of the forecaster is among the ways, or -1
         self._kinds: list[str] = []  # of the ways
 
@@ -91,14 +88,12 @@ class Others:
         mine = place >= 0
         if mine.any():
             ends = self.ways.advance(place[mine], t_ms[mine], value[mine], self._kinds)
-            for told in (self.told, self._by_line):
-                told.failed(ends[:, 0], ends[:, 1])
+            self.told.failed(ends[:, 0], ends[:, 1])
 
     def learn(self) -> None:
         """Learn from the devices that have reached the limit by now; until it is called again nothing changes."""
-        self.ways.learn()
-        lines = self._by_line.coverage
-        self.lines_hold = lines.known < ENOUGH or lines.ratio >= HELD
+        if self.ways.waiting:
+            self.ways.learn()
 
     def left(self, row: Integers, now_ms: int) -> Floats:
         """(3, rows) days left, low and high; NaN where others tell nothing."""
@@ -110,14 +105,15 @@ class Others:
             out[:, there] = told.median, told.low, told.high
         return out
 
-    def note(self, row: Integers, days: Floats, by_line: Floats, now_ms: int) -> None:
-        """Keep (3, rows) forecasts of a day, and those by lines alone, until their truth comes out."""
-        for told, said in ((self.told, days), (self._by_line, by_line)):
-            born = self.ways.born(told.waiting[:, 0].astype(np.int64))
-            told.waiting = told.waiting[told.waiting[:, 1] >= born]  # what was said of a part that is gone
-            span = 2.0 ** np.floor(np.log2(np.maximum(said[0] / SPANS, 1.0))) * DAY_MS
-            due = (self._place[row] >= 0) & (said[0] > 0.0) & (now_ms // span != (now_ms - DAY_MS) // span)
-            told.tell(self._place[row][due], now_ms, TimeLeft(*said[:, due]))
+    def note(self, row: Integers, days: Floats, now_ms: int) -> None:
+        """Keep (3, rows) forecasts of a day until their truth comes out; those of ways that begin anew are dropped."""
+        place = self._place[row]
+        born = self.ways.born(self.told.waiting[:, 0].astype(np.int64))
+        self.told.waiting = self.told.waiting[self.told.waiting[:, 1] >= born]
+        span = 2.0 ** np.floor(np.log2(np.maximum(days[0] / SPANS, 1.0))) * DAY_MS
+        due = (place >= 0) & (days[0] > 0.0) & (now_ms // span != (now_ms - DAY_MS) // span)
+        grain = self.ways.grain(place[due])
+        self.told.tell(place[due], now_ms, TimeLeft(days[0, due], days[1, due] - grain, days[2, due] + grain))
 
     def sentence(self, row: int, now_ms: int) -> str:
         """What others did, as "three devices of this model took 40 to 55 days from here"; "" where nothing is known."""
@@ -130,22 +126,17 @@ class Others:
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """All state as arrays; `restore` goes on from them exactly."""
-        both = self.told, self._by_line
+        held = self.coverage
         return {
             **self.ways.snapshot(), "place": self._place, "kinds": np.array(self._kinds, np.str_),
-            "told": np.concatenate([told.waiting for told in both]), "told_count": np.array([len(both[0].waiting)]),
-            "held": np.array([(c.held, c.below, c.above) for c in (told.coverage for told in both)]),
-            "lines_hold": np.array([self.lines_hold]),
+            "told": self.told.waiting, "held": np.array([held.held, held.below, held.above]),
         }  # fmt: skip
 
     def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
         """Go on from a snapshot, where it was of the same limit; else the ways begin at the next block."""
         if self.ways.restore(snapshot):
             self._place, self._kinds = np.array(snapshot["place"]), [str(kind) for kind in snapshot["kinds"]]
-            waiting = np.split(snapshot["told"], snapshot["told_count"])
-            pairs = zip(waiting, snapshot["held"].tolist(), strict=True)
-            self.told, self._by_line = (Told(np.array(told), Coverage(*held)) for told, held in pairs)
-            self.lines_hold = bool(snapshot["lines_hold"][0])
+            self.told = Told(np.array(snapshot["told"]), Coverage(*snapshot["held"].tolist()))
 
 
 def risk_of(days: Floats, within: float) -> Floats:

@@ -4,8 +4,10 @@
                                      └─► left to others who had come that far ┴─► their mean, in doublings ─► interval
 
 For wear whose pace bends and jumps, as a battery's does, so that no straight line is beyond doubt. The interval is as
-wide as the errors were on units that the mean had not seen, at about the same share of the way. A unit whose own pace
-lies farther from the others' than any of theirs did from one another is on another way, and gets no answer.
+wide as the errors were on units that the mean had not seen, at about the same share of the way.
+
+Those that reach the limit first are the fastest, and tell too little of the slow. So the farther a unit's own pace lies
+from theirs, beside how far those lay apart, the wider is its interval; and from some distance on it gets no answer.
 """
 
 from __future__ import annotations
@@ -27,7 +29,6 @@ OWN = 0.5  # weight of the unit's own pace; of 0, .25, .5, .75, 1 the least erro
 NEAR = 0.15  # share of the way within which errors are alike
 Z = 1.645  # each side of a 90 % interval
 STRANGE = 3.0  # times the usual distance of a unit's pace from the others', from which it is on another way
-LEAST_STRANGE = float(np.log(3.0))  # units that are all alike are few as well: up to thrice their pace is not strange
 WIDER = 1.15  # a way that goes on is known less well than one that has ended: .84 of 300 simulated ends held without it
 SOONEST = 1e-6  # in the unit of age: a way of one leap has no pace
 NARROWEST = 0.05  # spread of the logarithm: nobody keeps time better
@@ -50,7 +51,7 @@ class PassageModel:
     from_birth: bool  # whether a pace counts from a unit's birth, or from where it was seen to be on its way
     left: Floats  # (SHARES,) mean natural logarithm of what was left
     spread: Floats  # (SHARES,) of the logarithm of true over told
-    strange: Floats  # (SHARES,) distance of own from others' logarithm, from which nothing is said
+    apart: Floats  # (SHARES,) usual distance of the logarithm at a unit's own pace from that of the others
     least: Floats  # (SHARES,) time left of the unit that was through first
     most: Floats  # (SHARES,) and last
 
@@ -64,8 +65,9 @@ class PassageModel:
         """
         share = gone.clip(LEAST, MOST)
         own, others = _own(age, share, None if self.from_birth else begun), np.interp(share, SHARES, self.left)
-        known = (gone >= LEAST) & (np.abs(own - others) <= np.interp(share, SHARES, self.strange))
-        centre, spread = OWN * own + (1.0 - OWN) * others, np.interp(share, SHARES, self.spread)
+        centre, strange = OWN * own + (1.0 - OWN) * others, np.abs(own - others) / np.interp(share, SHARES, self.apart)
+        spread = np.interp(share, SHARES, self.spread) * np.maximum(strange, 1.0)
+        known = (gone >= LEAST) & (strange <= STRANGE)
         return TimeLeft(*(np.where(known, np.exp(centre + z * spread), np.nan) for z in (0.0, -Z, Z)))
 
     def took(self, gone: float) -> tuple[float, float]:
@@ -116,8 +118,8 @@ def _model(passages: Sequence[Passage], *, from_birth: bool) -> PassageModel:
         np.sqrt((weight * (off**2).mean(0)).sum(1) / weight.sum(1))
         for off in (true - OWN * own - (1.0 - OWN) * rest, own - rest)
     )
-    spread, strange = np.maximum(WIDER * error, NARROWEST), np.maximum(STRANGE * distance, LEAST_STRANGE)
-    return PassageModel(units, from_birth, true.mean(0), spread, strange, left.min(0), left.max(0))
+    spread, apart = np.maximum(WIDER * error, NARROWEST), np.maximum(distance, NARROWEST)
+    return PassageModel(units, from_birth, true.mean(0), spread, apart, left.min(0), left.max(0))
 
 
 def _own(age: Floats, share: Floats, begun: Floats | None) -> Floats:

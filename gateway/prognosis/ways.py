@@ -29,14 +29,16 @@ MEDIAN = 3  # buckets whose median says where a way begins, and how far it has c
 FEWEST = 6  # such medians without which a way says nothing
 SURE = 4.0  # times the noise that a way must have gone to be one: one in 10,000 by chance
 FAR, BACK = 0.25, 0.5  # who has gone a quarter of the way, and then is back before half of what was gone, begins anew
+THERE, SHORT = 0.5, 0.01  # noises, and share of the way, by which a way may fall short where samples are past the limit
+PACED = 4  # medians that the newest pace is taken over
 STEP_NOISE = 1.05  # sd of noise over the median of its absolute differences; wild values count for little
 MOST_UNITS = 24  # newest of a kind that are learned from
 BORN, NEWEST, COUNT, SINCE, FATES = 0, 1, 2, 3, 4
 """What is known of a row: first sample of the way, -1 where there is none, and newest sample, ms; samples in a row that
 are past the limit, or where the way has ended are back from it; when the first of them came; how many columns."""
-AGE, GONE, BEGUN, NOISE, START, STAND = 0, 1, 2, 3, 4, 5
-"""Where a way stands: its age in days, the share gone, the age at which it began to go, the noise of the share, the
-value it began with; how many columns."""
+AGE, GONE, BEGUN, NOISE, PACE, START, STAND = 0, 1, 2, 3, 4, 5, 6
+"""Where a way stands: its age in days, the share gone, the age at which it began to go, the noise of the share, its
+newest growth a day, the value it began with; how many columns."""
 
 
 class State(NamedTuple):
@@ -97,6 +99,11 @@ class Ways:
                 self._end(r, kinds[r])
         return np.array(ends, np.int64).reshape(-1, 2)
 
+    @property
+    def waiting(self) -> int:
+        """How many ways have ended since the last that were learned from."""
+        return len(self._fresh)
+
     def learn(self) -> None:
         """Learn from the ways that have ended by now."""
         self._taught, self._fresh = _newest((*self._taught, *self._fresh)), ()
@@ -130,6 +137,10 @@ class Ways:
     def born(self, row: Integers) -> Integers:
         """(rows,) when each way began, ms; -1 where there is none."""
         return np.asarray(self._state.fates[row, BORN])
+
+    def grain(self, row: Integers) -> Floats:
+        """(rows,) days by which the time at which a way ends is uncertain: its course is a median of buckets."""
+        return np.asarray(MEDIAN / 2.0 * self._state.kept.width[row] / DAY_MS)
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """All state as arrays; `restore` goes on from them exactly."""
@@ -207,12 +218,22 @@ def _follow(begin: int, row: Integers, t_ms: Integers, value: Floats, state: Sta
                 fate[SINCE] = t
             fate[COUNT] += 1
             if fate[COUNT] == RUN:
-                return i + 1, True
+                if _is_there(r, state):
+                    return i + 1, True
+                fate[COUNT] = 0
         else:
             fate[COUNT] = 0
         if trend.put(r, t, v, state.kept):
             _weigh(r, state)
     return row.size, False
+
+
+@njit(cache=True)
+def _is_there(r: int, state: State) -> bool:
+    """Whether samples past the limit are where the way of row `r` has come to, or only its noise."""
+    stand = state.stand[r]
+    ahead = (state.fates[r, SINCE] - state.fates[r, BORN]) / DAY_MS - stand[AGE]
+    return not stand[GONE] + max(stand[PACE], 0.0) * ahead + THERE * stand[NOISE] < 1.0 - SHORT
 
 
 @njit(cache=True)
@@ -230,6 +251,8 @@ def _weigh(r: int, state: State) -> None:
     x, y, phase = np.empty(BUCKETS), np.empty(BUCKETS), np.empty(BUCKETS, np.int64)
     m = trend.points(state.kept, r, x, y, phase)
     stand[AGE], stand[GONE], stand[BEGUN] = age[n - 1], far, age[begin(gone[:n])]
+    back = max(n - 1 - PACED, 0)
+    stand[PACE] = (gone[n - 1] - gone[back]) / max(age[n - 1] - age[back], 1e-9)
     stand[START] = np.median(y[:MEDIAN])
     stand[NOISE] = STEP_NOISE * np.median(np.abs(np.diff(y[:m]))) / abs(state.limit - stand[START])
 

@@ -37,13 +37,14 @@ def lived(forecaster, roster, value, *, first, last):
 
 @pytest.fixture(scope="module")
 def story():
-    """A fleet on day 62, when it has just been learned from those at their end."""
+    """A fleet on day 62, that has learned from those at their end; and what lines alone told of the others."""
     value, end = health()
     roster = roster_of(DEVICES, SPEC.metric)
     forecaster = lived(Forecaster((SPEC,)), roster, value, first=0, last=62)
-    before = forecaster.column("forecast.battery_days_left")
-    forecaster.learn()
-    return forecaster, roster, value, end, before
+    young = lived(
+        Forecaster((SPEC,)), roster, np.where(np.arange(DEVICES)[:, None] < OLD, 1.0, value), first=0, last=62
+    )
+    return forecaster, roster, value, end, young.column("forecast.battery_days_left")
 
 
 def left(forecaster):
@@ -100,7 +101,6 @@ def test_a_device_is_compared_alone_as_in_the_fleet(story):
         some = value[OLD : OLD + 1, day * STEPS : (day + 1) * STEPS]
         block = block_of(some, step_ms=DAY_MS // STEPS, first=day * STEPS, series=[OLD])
         alone.advance(block, young, START_MS + (day + 1) * DAY_MS)
-    alone.learn()
 
     np.testing.assert_array_equal(left(alone)[:, OLD], left(forecaster)[:, OLD])
 
@@ -116,21 +116,19 @@ def test_a_forecast_that_only_a_new_rule_asks_for_begins_after_a_restart(story):
     assert again.column("forecast.dying_days_left") is not None
 
 
-def test_lines_that_too_often_missed_on_this_fleet_give_way_to_others():
-    roster = roster_of(12, SPEC.metric)
-    others, rows = Others(SPEC), np.arange(12)
-    others.grow(roster, rows)
-    days = np.ones((3, 12)) * np.array([[20.0], [18.0], [22.0]])
-    for day in range(10):
-        t_ms = np.full(12, START_MS + day * DAY_MS)
-        others.advance(rows, t_ms, np.full(12, 1.0 - 0.05 * day))
-        others.note(rows, 0.4 * days, days, int(t_ms[0]))  # it comes on the tenth day
-        others.learn()
-        assert others.lines_hold
+def test_forecasts_are_held_against_what_comes_and_those_of_a_part_that_is_gone_are_dropped():
+    others, rows, half = Others(SPEC), np.arange(12), np.arange(12) < 6
+    others.grow(roster_of(12, SPEC.metric), rows)
+    days = np.where(half, np.array([[7.5], [6.5], [8.5]]), np.array([[9.9], [9.2], [12.0]]))
+    for step in range(120):
+        t_ms = np.full(12, START_MS + step * DAY_MS // 4)
+        value = np.where(rows < 10, max(1.0 - 0.0105 * step, 0.59), 1.0 if step > 25 else 1.0 - 0.0105 * step)
+        others.advance(rows, t_ms, value)
+        if step == 8:
+            others.note(rows, days, int(t_ms[0]))
+            assert len(others.told.waiting) == 12
+    others.note(rows, np.full((3, 12), np.nan), START_MS + 30 * DAY_MS)
 
-    t_ms = np.repeat(START_MS + 10 * DAY_MS + np.arange(3) * DAY_MS // 4, 12)
-    others.advance(np.tile(rows, 3), t_ms, np.full(36, 0.5))
-    others.learn()
-
-    assert not others.lines_hold
-    assert others.coverage.known >= 12
+    told = others.coverage
+    assert (told.held, told.below, told.above) == (6, 4, 0)
+    assert not len(others.told.waiting)
