@@ -199,9 +199,7 @@ def _judge_rows(
             judge(own[LAST], own[:LAST], pool[p.vector : p.vector + size(d)], found[r])
             last.step = step
             for m in range(MEMBERS):
-                found[r, m] /= p.temper
-                last.members[m] = found[r, m]
-        else:
-            for m in range(MEMBERS):
-                found[r, m] = last.members[m]
+                last.members[m] = found[r, m] / p.temper
+        for m in range(MEMBERS):
+            found[r, m] = last.members[m]
     return found

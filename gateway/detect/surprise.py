@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from gateway.detect.detector import Samples, State
 from gateway.detect.habit import CHANGE, CHANGE_NEAR, NEAR, SLOW
-from gateway.detect.tail import rarities, tail_init, threshold
+from gateway.detect.tail import MEMORY, rarities, tail_init, threshold
 from gateway.model import Floats, Integers
 
 POWER = 4.0  # of the mean over a device's series: of 2, 4, 8 and the maximum the best on ASD, JSD2 and SMD, 2026-11
@@ -34,8 +34,13 @@ HIGHEST_BAR = 1.0  # the bar after an alarm, at most: what passes the threshold 
 BUSY, BUSY_ROWS = 0.2, 2_000.0  # an alarm of 1 lowers the next by a fifth, forgotten over so many rows: the budget
 SLIGHT = 0.33  # what is less is no alarm, and keeps none from being heard
 PRIOR = {"quantile": 3.0, "excess": 0.6}  # of a device's surprise, in units of -log p
+CHANGED = {"quantile": RARE, "excess": 1.0}  # of the rarity of changes, as a habit has it that keeps its promise
+LASTED = {"quantile": 6.0, "excess": 2.0}  # of that of conditions: three in four devices of public data have more
+LASTED_ROWS = 16_000.0  # over which that is forgotten: of 4,000 to 60,000 the shortest that costs no set anything
+DOUBT = 0.25  # how much the device's own tail counts against what the habit says of its condition: .2 to .35 the same
 
 RECORD = np.dtype([(name, np.float32) for name in ("bar", "since", "busy")])
+VERDICT = np.dtype([("told", np.float32), ("rare", np.float32)])  # the last of a habit, and what was made of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +66,10 @@ class DeviceScores:
 
 def init(count: int) -> State:
     """Nothing known."""
-    return {"tail": tail_init(count, **PRIOR), "alarm": np.zeros(count, RECORD)}
+    tails = {"tail": PRIOR, "change": CHANGED, "lasting": LASTED}
+    state: State = {name: tail_init(count, **prior) for name, prior in tails.items()}
+    verdicts = {f"{name}.last": np.zeros(count, VERDICT) for name in ("change", "lasting")}
+    return state | verdicts | {"alarm": np.zeros(count, RECORD)}
 
 
 def rows_of(samples: Samples, series_device: Integers) -> Rows:
@@ -101,6 +109,19 @@ def _thin(device: Integers, event: Floats, memory: NDArray[Any]) -> Floats:
     return alarm
 
 
+@njit(cache=True)
+def _weighed(device: Integers, told: Floats, tail: NDArray[Any], last: NDArray[Any], span: float) -> Floats:
+    """(rows,) `tail.rarities` of what a habit tells; a row that repeats the verdict before it is no new evidence."""
+    found = np.empty(told.size)
+    for i in range(told.size):
+        m = last[device[i]]
+        if np.float32(told[i]) != m.told:
+            m.told = told[i]
+            m.rare = rarities(device[i : i + 1], told[i : i + 1], tail, span)[0]
+        found[i] = m.rare
+    return found
+
+
 def lasting(members: Floats) -> Floats:
     """(rows,) log(1 + rarity) of a device's whole condition: its lasting deviations, and changes if they are rare."""
     logs = np.log1p(members[:, NEAR : SLOW + 1])
@@ -120,7 +141,9 @@ def combine(state: State, rows: Rows, evidence: Floats, members: Floats, interva
         interval_s: (rows,) usual time between rows; NaN where unknown.
 
     What the series say is weighed by how rare it is for the device; where no habit stands beside it, half by that and
-    half as they say it. Series and habit are combined by a mean in logarithms and a vote, so that either is heard.
+    half as they say it. So is what the habit says of a change. A habit that calls much rare, as the device has grown
+    restless since it was learned, is believed the less, of a lasting condition too, but never the more. Series and
+    habit are combined by a mean in logarithms and a vote, so that either is heard.
 
     Source: geometric means of calibrated scores, between a mean and a vote: C. C. Aggarwal and S. Sathe (2015),
     Theoretical foundations and algorithms for outlier ensembles, SIGKDD Explorations 17, 24-47.
@@ -129,9 +152,14 @@ def combine(state: State, rows: Rows, evidence: Floats, members: Floats, interva
     limit = threshold(interval_s)
     known = ~np.isnan(members[:, 0])
     own = np.log1p(np.where(known, rare, np.sqrt(evidence * rare)))
-    change = np.where(known, np.log1p(np.maximum(members[:, CHANGE_NEAR], members[:, CHANGE])), own)
+    told = np.maximum(members[:, CHANGE_NEAR], members[:, CHANGE])
+    kept = _weighed(rows.device, told, state["change"], state["change.last"], MEMORY)
+    change = np.where(known, 0.5 * (np.log1p(told) + np.log1p(kept)), own)
     both = (1.0 - VOTE) * (SERIES_WEIGHT * own + (1.0 - SERIES_WEIGHT) * change) + VOTE * np.maximum(own, change)
     event = np.expm1(both) / limit
-    state_now = np.expm1(np.where(known, lasting(members), own)) / limit
+    condition = lasting(members)
+    usual = np.log1p(_weighed(rows.device, np.expm1(condition), state["lasting"], state["lasting.last"], LASTED_ROWS))
+    believed = (1.0 - DOUBT) * condition + DOUBT * np.minimum(condition, usual)
+    state_now = np.expm1(np.where(known, believed, own)) / limit
     alarm = _thin(rows.device, event, state["alarm"])
     return DeviceScores(device=rows.device, t_ms=rows.t_ms, state=state_now, event=event, alarm=alarm)

@@ -33,13 +33,14 @@ RECORD = np.dtype([("quantile", np.float32), ("excess", np.float32), ("count", n
 
 
 @njit(cache=True)
-def rarities(series: Integers, raw: Floats, memory: NDArray[Any]) -> Floats:
+def rarities(series: Integers, raw: Floats, memory: NDArray[Any], span: float = MEMORY) -> Floats:
     """(samples,) -log of the share of a series' samples that are at or over each; the tail learns from each in turn.
 
     Args:
         series: (samples,) rows of `memory`.
         raw: (samples,) at or over 0; NaN, where there is no opinion, gives 0 and teaches nothing.
         memory: (series,) of RECORD, advanced in place.
+        span: samples over which the tail forgets, at most `detector.ENOUGH`.
     """
     found = np.zeros(raw.size)
     for i in range(raw.size):
@@ -48,7 +49,7 @@ def rarities(series: Integers, raw: Floats, memory: NDArray[Any]) -> Floats:
             continue
         m = memory[series[i]]
         q, e = m.quantile, m.excess
-        m.count = min(m.count + 1, MEMORY)
+        m.count = min(m.count + 1, span)
         gain = SEARCH * e / (m.count + 100.0)
         over = x - q
         if over > 0.0:

@@ -7,6 +7,8 @@ import numpy as np
 from gateway.detect import surprise
 from gateway.detect.engine import Engine
 from gateway.detect.excursion import EXCURSION
+from gateway.detect.habit import MEMBERS
+from gateway.detect.tail import threshold
 from tests.unit.detect.fleet import block, fleet, samples
 
 
@@ -73,3 +75,31 @@ def test_a_lasting_shift_surprises_more_in_a_device_of_one_series_than_in_one_of
 
     assert one[2_510:2_560].max() / np.quantile(one[1_000:2_500], 0.99) > 1.2
     assert one[2_510:2_560].max() > many[2_510:2_560].max()
+
+
+def judged(rarity: np.ndarray) -> surprise.DeviceScores:
+    """Scores of one device whose series say nothing and whose habit says the same by all its members."""
+    rows = np.arange(rarity.size)
+    given = surprise.Rows(device=np.zeros(rarity.size, np.int64), t_ms=rows * 60_000, first=rows, order=rows)
+    members = np.tile(rarity[:, None], (1, MEMBERS))
+    return surprise.combine(surprise.init(1), given, np.zeros(rarity.size), members, np.full(rarity.size, 60.0))
+
+
+def test_a_habit_that_calls_much_rare_is_believed_the_less() -> None:
+    rng = np.random.default_rng(0)
+    calm, restless = rng.exponential(1.0, 4_000), rng.exponential(5.0, 4_000)
+    calm[-1] = restless[-1] = 40.0
+
+    trusted, doubted = judged(calm), judged(restless)
+
+    assert doubted.event[-1] < 0.7 * trusted.event[-1]
+    assert doubted.state[-1] < 0.85 * trusted.state[-1]
+
+
+def test_a_quiet_habit_is_never_believed_more_than_it_says_of_a_condition() -> None:
+    rarity = np.random.default_rng(0).exponential(0.3, 4_000)
+
+    state = judged(rarity).state
+
+    said = np.expm1(surprise.lasting(np.tile(rarity[:, None], (1, MEMBERS)))) / threshold(np.array([60.0]))
+    assert (state <= said + 1e-12).all()
