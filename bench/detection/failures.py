@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,12 +19,13 @@ from bench.detection.fleets import Fleet, disks, hash_of, hours, in_share, machi
 from bench.detection.row import Row
 from bench.detection.runs import time_left
 from gateway.model import Flags, Floats
-from gateway.prognosis import prior, risk
+from gateway.prognosis import parts, prior, risk
 from gateway.prognosis.calibration import deciles
 
 FOLDS = {"disks": 2, "machines": 5}  # few machines: five-fold, still by machine
 ALERTED = 0.01  # probability below which no alert is handed to the scorer; far below every budget
 Scores = Floats
+Model = TypeVar("Model")
 
 
 def run(data_root: Path, *, train_root: Path | None = None, quick: bool = False, section: str = "") -> list[Row]:
@@ -37,21 +38,44 @@ def run(data_root: Path, *, train_root: Path | None = None, quick: bool = False,
     return rows
 
 
-def cross_risk(fleet: Fleet, components: Sequence[str], *, folds: int, trained_on: Fleet | None = None) -> Floats:
-    """(looks, components) probability of failure, each device judged by models that never saw it."""
-    out = np.zeros((fleet.device.size, len(components)))
-    if trained_on is not None:
-        for c, component in enumerate(components):
-            model = _train(trained_on, component, np.ones(trained_on.device.size, bool))
-            out[:, c] = model.probability(fleet.rows, fleet.names) if model else 0.0
-        return out
-    fold = (hash_of(fleet.device) * folds).astype(int)
-    for c, component in enumerate(components):
-        for k in range(folds):
-            model = _train(fleet, component, fold != k)
-            if model:
-                out[fold == k, c] = model.probability(fleet.rows[fold == k], fleet.names)
+def cross_risk(fleet: Fleet, *, folds: int, trained_on: Fleet | None = None) -> Floats:
+    """(looks,) probability of failure, each device judged by a model that never saw it."""
+    out = np.zeros(fleet.device.size)
+    for judged, model in _crossed(fleet, folds, trained_on, _train):
+        out[judged] = model.probability(fleet.rows[judged], fleet.names) if model else 0.0
     return out
+
+
+def cross_parts(
+    fleet: Fleet, components: Sequence[str], views: Sequence[Fleet], *, folds: int, trained_on: Fleet | None = None
+) -> list[Floats]:
+    """(looks, components) probability of failure for each view of the same looks, by models that learned from all.
+
+    Each device is judged by a model that never saw it.
+    """
+    out = [np.zeros((fleet.device.size, len(components))) for _ in views]
+
+    def train(known: Fleet, chosen: Flags) -> parts.PartsModel | None:
+        left = np.stack([known.left_h(component) for component in components], 1)[chosen & known.decided()]
+        past = known.only(chosen & known.decided())
+        return parts.train(past.rows, past.names, past.device, left / known.horizon_h, parts=tuple(components))
+
+    for judged, model in _crossed(fleet, folds, trained_on, train):
+        for view, p in zip(views, out, strict=True):
+            p[judged] = model.probability(view.rows[judged], view.names) if model else 0.0
+    return out
+
+
+def _crossed(
+    fleet: Fleet, folds: int, trained_on: Fleet | None, train: Callable[[Fleet, Flags], Model | None]
+) -> Iterator[tuple[Flags, Model | None]]:
+    """Which looks to judge, and the model to judge them."""
+    if trained_on is not None:
+        yield np.ones(fleet.device.size, bool), train(trained_on, np.ones(trained_on.device.size, bool))
+        return
+    fold = (hash_of(fleet.device) * folds).astype(int)
+    for k in range(folds):
+        yield fold == k, train(fleet, fold != k)
 
 
 def without_labels(fleet: Fleet, *, folds: int, trained_on: Fleet | None = None) -> Scores:
@@ -92,7 +116,7 @@ def _disk_rows(root: Path, train: Path | None, quick: bool) -> list[Row]:
     share = 0.05 if quick else 1.0
     other = disks(train / "backblaze", share=share) if train else None
     fleet = disks(root / "backblaze", share=share, like=other)
-    p = cross_risk(fleet, ["disk"], folds=FOLDS["disks"], trained_on=other)[:, 0]
+    p = cross_risk(fleet, folds=FOLDS["disks"], trained_on=other)
     found = curve(fleet, p, least=max(ALERTED, float(np.quantile(p, 0.95))))
     bins = deciles(p[fleet.decided()], fleet.left_h()[fleet.decided()] <= fleet.horizon_h)
     off = bins[:, 1] / bins[:, 0]
@@ -119,9 +143,9 @@ def _machine_rows(root: Path, train: Path | None, quick: bool) -> list[Row]:
     other = machines(train / "azure_pdm") if train else None
     fleet = whole.only(in_share(whole.device, 0.2)) if quick else whole
     components = sorted({component for _, _, component in whole.failures})
-    logs = fleet.without("metric:")
-    p = cross_risk(logs, components, folds=FOLDS["machines"], trained_on=other and other.without("metric:"))
-    any_of, right, _ = _both(logs, p, components)
+    logs = fleet.without("metric:", "shift:")
+    by_logs, by_all = cross_parts(fleet, components, (logs, fleet), folds=FOLDS["machines"], trained_on=other)
+    any_of, right, _ = _both(fleet, by_logs, components)
     rows = [
         note(
             "machines.logs.pr_auc",
@@ -135,11 +159,9 @@ def _machine_rows(root: Path, train: Path | None, quick: bool) -> list[Row]:
     ]
     if not (root / "azure_pdm" / "exposure_telemetry.csv.gz").is_file():
         return rows
-    note = _clock()
-    p = cross_risk(fleet, components, folds=FOLDS["machines"], trained_on=other)
     measured = _measured(fleet, root / "azure_pdm")
     part = fleet.only(measured[0], exposure=measured[1])
-    any_of, _, _ = _both(part, p[measured[0]], components)
+    any_of, _, _ = _both(part, by_all[measured[0]], components)
     unlabelled = without_labels(part, folds=FOLDS["machines"], trained_on=other)
     blind = curve(part, unlabelled, least=float(np.quantile(unlabelled, 0.7)))
     return [
@@ -174,11 +196,11 @@ def _measured(fleet: Fleet, folder: Path) -> tuple[Flags, tuple[tuple[int, float
     return inside, exposure
 
 
-def _train(fleet: Fleet, component: str, chosen: Flags) -> risk.RiskModel | None:
-    left = fleet.left_h(component)
+def _train(fleet: Fleet, chosen: Flags) -> risk.RiskModel | None:
+    left = fleet.left_h()
     over = fleet.at_h + fleet.horizon_h <= max(end for _, _, end in fleet.exposure)
     chosen = chosen & over & (fleet.decided() | (left <= fleet.horizon_h))
-    return risk.train(fleet.examples(chosen, left), component=component)
+    return risk.train(fleet.examples(chosen, left))
 
 
 def _at(found: dict[str, Any], budget: float) -> float:

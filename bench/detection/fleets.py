@@ -74,9 +74,9 @@ class Fleet:
             self, rows=self.rows[chosen], device=self.device[chosen], at_h=self.at_h[chosen], exposure=watched
         )  # fmt: skip
 
-    def without(self, prefix: str) -> Fleet:
+    def without(self, *prefixes: str) -> Fleet:
         """The same fleet without the features of some columns."""
-        kept = [i for i, name in enumerate(self.names) if not name.startswith(prefix)]
+        kept = [i for i, name in enumerate(self.names) if not name.startswith(prefixes)]
         return replace(self, rows=self.rows[:, kept], names=tuple(self.names[i] for i in kept))
 
     def repeated(self, times: int) -> Fleet:
@@ -140,9 +140,10 @@ def machines(folder: Path) -> Fleet:
         telemetry = pd.read_csv(folder / "telemetry.csv.gz")
         device = telemetry.device.map(number).to_numpy(np.int64)
         for name in ("volt", "rotate", "pressure", "vibration"):
-            courses.append(features.courses(f"metric:{name}", device))
-            times.append(hours(telemetry.time) * HOUR_MS)
-            values.append(telemetry[name].to_numpy(np.float64))
+            for kind in ("metric", "shift"):
+                courses.append(features.courses(f"{kind}:{name}", device))
+                times.append(hours(telemetry.time) * HOUR_MS)
+                values.append(telemetry[name].to_numpy(np.float64))
     exposure = pd.read_csv(folder / "exposure.csv.gz")
     of, start, end = exposure.device.map(number).to_numpy(np.int64), hours(exposure.start), hours(exposure.end)
     looks = _regular(of, start, end, 2.0)

@@ -3,9 +3,10 @@
 The same kernel computes it live, in replay and in the benchmarks, one sample at a time, from state of fixed size.
 
 Everything is a course: a metric's samples; a log code, whose count rises with each line; a service record, whose count
-rises with each replacement. Memory fades by half-lives that are set by the horizon, so one plan serves disks that die
-within a month and machines that fail within three days. Nothing here knows the calendar: no hour, weekday or date, and
-no time since all devices began. Time since service, which reveals a maintenance grid if taken as it is, is given in
+rises with each replacement; a gauge's samples once more, to tell whether its level has shifted (`shift.py`). Memory
+fades by half-lives that are set by the horizon, so one plan serves disks that die within a month and machines that fail
+within three days. Nothing here knows the calendar: no hour, weekday or date, and no time since all devices began. Time
+since service, which reveals a maintenance grid if taken as it is, is given in
 doublings only (under 1/2 horizon, under 1, 2, 4, ...).
 """
 
@@ -19,6 +20,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from gateway.model import Floats, Integers
+from gateway.prognosis import shift
 
 Rows: TypeAlias = NDArray[np.float32]
 """(rows, features); single precision, as there are many and trees only compare."""
@@ -37,6 +39,9 @@ OF_METRIC = (
 )  # fmt: skip
 OF_CODE = ("rise_short", "rise", "rise_long", "since_change")
 OF_SERVICE = ("age_doublings",)
+OF_SHIFT = ("up", "down")
+KINDS = {"metric": OF_METRIC, "code": OF_CODE, "service": OF_SERVICE, "shift": OF_SHIFT}
+METRIC, CODE, SERVICE, SHIFT = range(4)
 
 
 class Samples(NamedTuple):
@@ -58,12 +63,13 @@ class Plan(NamedTuple):
     """Where everything is."""
 
     place: Integers  # (devices, columns) the course of each column, -1 where there is none
-    kind: Integers  # (columns,) 0 metric, 1 code, 2 service
+    kind: Integers  # (columns,) METRIC, CODE, SERVICE or SHIFT
     start: Integers  # (columns,) the first feature of each column
-    serviced: Integers  # (courses,) the device that a service record is about; -1 for other courses
+    serviced: Integers  # (courses,) the device that a service record is about; NO_SERVICE or OF_GAUGE for others
     half: Floats  # (3,) half-lives in horizons
 
 
+NO_SERVICE, OF_GAUGE = -1, -2
 YOUNG = 0.25  # horizons in which a course has no level of its own yet
 LONGEST = 8.0  # horizons after which a time since is "long ago": beyond it only the calendar could be learned
 
@@ -106,9 +112,18 @@ def _forgive(plan: Plan, course: int, t: float, state: Floats) -> None:
         return
     for c in range(plan.kind.size):
         k = plan.place[device, c]
-        if k >= 0 and plan.kind[c] < 2 and not np.isnan(state[k, V]):
+        if k >= 0 and plan.kind[c] < SERVICE and not np.isnan(state[k, V]):
             state[k, RISE : RISE + LONG] = 0.0
             state[k, MEAN : MEAN + LONG] = state[k, MEAN + LONG]
+
+
+@njit(cache=True)
+def _put(plan: Plan, course: int, t: float, v: float, state: Floats) -> None:
+    if plan.serviced[course] == OF_GAUGE:
+        shift.take(state[course], t, v)
+    else:
+        _take(state[course], t, v, plan.half)
+        _forgive(plan, course, t, state)
 
 
 @njit(cache=True)
@@ -130,6 +145,20 @@ def _look_metric(s: Floats, t: float, half: Floats, out: Floats) -> None:
 
 
 @njit(cache=True)
+def _look(kind: int, s: Floats, t: float, half: Floats, out: Floats) -> None:
+    if kind == METRIC:
+        _look_metric(s, t, half, out)
+    elif kind == CODE:
+        for h in range(3):
+            out[h] = s[RISE + h] * 0.5 ** ((t - s[T]) / half[h])
+        out[3] = min(LONGEST, t - s[CHANGED])
+    elif kind == SERVICE:
+        out[0] = np.ceil(np.log2(max(0.5, min(4.0 * LONGEST, t - s[T]))))
+    elif t - s[T] <= YOUNG:  # of a gauge that has fallen silent nothing is known
+        out[0], out[1] = s[shift.UP], s[shift.DOWN]
+
+
+@njit(cache=True)
 def _walk(samples: Samples, looks: Looks, plan: Plan, state: Floats, out: Rows) -> None:
     """Take samples and look at devices, both in time order; a look at time t sees the samples up to and at t.
 
@@ -141,26 +170,17 @@ def _walk(samples: Samples, looks: Looks, plan: Plan, state: Floats, out: Rows) 
     i = 0
     for q in range(at.size):
         while i < t.size and t[i] <= at[q]:
-            _take(state[course[i]], t[i], value[i], half)
-            _forgive(plan, course[i], t[i], state)
+            _put(plan, course[i], t[i], value[i], state)
             i += 1
         for c in range(kind.size):
             k = plan.place[device[q], c]
             row = out[q, plan.start[c] :]
-            if k < 0 or np.isnan(state[k, V]) or (kind[c] > 0 and state[k, V] == 0.0):
+            counts = kind[c] == CODE or kind[c] == SERVICE
+            if k < 0 or np.isnan(state[k, V]) or (counts and state[k, V] == 0.0):
                 continue  # never seen up to now, though it may be later in this call
-            s = state[k]
-            if kind[c] == 0:
-                _look_metric(s, at[q], half, row)
-            elif kind[c] == 1:
-                for h in range(3):
-                    row[h] = s[RISE + h] * 0.5 ** ((at[q] - s[T]) / half[h])
-                row[3] = min(LONGEST, at[q] - s[CHANGED])
-            else:
-                row[0] = np.ceil(np.log2(max(0.5, min(4.0 * LONGEST, at[q] - s[T]))))
+            _look(kind[c], state[k], at[q], half, row)
     while i < t.size:
-        _take(state[course[i]], t[i], value[i], half)
-        _forgive(plan, course[i], t[i], state)
+        _put(plan, course[i], t[i], value[i], state)
         i += 1
 
 
@@ -169,7 +189,7 @@ class Features:
 
     def __init__(self, horizon_ms: int) -> None:
         self.horizon_ms = horizon_ms
-        self.columns: list[str] = []  # "metric:<name>", "code:<text>", "service:<component>"
+        self.columns: list[str] = []  # "metric:<name>", "code:<text>", "service:<component>", "shift:<name>"
         self._column: dict[str, int] = {}
         self._place = np.full((0, 0), -1, np.int64)
         self._state = np.empty((0, STATE))
@@ -196,10 +216,11 @@ class Features:
         self._place[fresh, c] = len(self._state) + np.arange(fresh.size)
         begun = np.zeros((fresh.size, STATE))
         begun[:, [V, CHANGED, ROSE]] = np.nan
-        if not column.startswith("metric:"):
+        kind = column.partition(":")[0]
+        if kind in {"code", "service"}:
             begun[:, [T, V]] = -1e9, 0.0  # a count begins at nought, long ago
         self._state = np.concatenate([self._state, begun])
-        owner = fresh if column.startswith("service:") else np.full(fresh.size, -1)
+        owner = fresh if kind == "service" else np.full(fresh.size, OF_GAUGE if kind == "shift" else NO_SERVICE)
         self._serviced = np.concatenate([self._serviced, owner])
         return np.asarray(self._place[device, c])
 
@@ -231,7 +252,7 @@ class Features:
         if most > len(self._place):
             self._place = np.concatenate([self._place, np.full((most - len(self._place), self._place.shape[1]), -1)])
         width = np.array([len(_parts(column)) for column in self.columns], np.int64)
-        kind = np.array([("metric", "code", "service").index(c.partition(":")[0]) for c in self.columns], np.int64)
+        kind = np.array([list(KINDS).index(c.partition(":")[0]) for c in self.columns], np.int64)
         out = np.full((looks.size, int(width.sum())), np.nan, np.float32)
         plan = Plan(self._place, kind, np.cumsum(width) - width, self._serviced, np.array(HALF_LIVES))
         samples = Samples(course[by_time], t_ms[by_time] / self.horizon_ms, value[by_time].astype(np.float64))
@@ -260,5 +281,4 @@ class Features:
 
 
 def _parts(column: str) -> Sequence[str]:
-    kind = column.partition(":")[0]
-    return OF_METRIC if kind == "metric" else OF_CODE if kind == "code" else OF_SERVICE
+    return KINDS[column.partition(":")[0]]

@@ -31,6 +31,7 @@ class Prior:
 
     growth: tuple[tuple[str, float], ...]  # (column, weight) of the counters that tell
     gauges: tuple[tuple[str, Floats], ...]  # (feature, magnitudes ascending)
+    shifts: tuple[str, ...] = ()  # features that are probabilities of a shift
 
     def score(self, rows: Rows, names: Sequence[str]) -> Floats:
         """(rows,) how unusual each row is; 0 is nothing. A row is judged by itself.
@@ -50,6 +51,9 @@ class Prior:
                 rank = np.searchsorted(usual, _magnitude(rows[:, place[name]]), side="left")
                 rare = -np.log10((usual.size - rank + 1.0) / (usual.size + 1.0))
                 total += np.maximum(0.0, rare - USUAL_TAIL)
+        for name in self.shifts:
+            if name in place:
+                total -= np.log10(1.0 - _magnitude(rows[:, place[name]]) / (1.0 + 0.1**RAREST))
         return total
 
     def signs(self, rows: Rows, names: Sequence[str]) -> Rows:
@@ -86,6 +90,8 @@ def learn(rows: Rows, names: Sequence[str], stands: Floats | None = None) -> Pri
             continue
         gain = some[:, place[f"{column}.gain"]] if f"{column}.gain" in place else np.zeros(1)
         if (gain < 0.0).mean() > 0.1:  # it goes down as well as up
+            if f"{column.replace('metric:', 'shift:')}.up" in place:
+                continue
             gauges.append((f"{column}.z_short", np.sort(_magnitude(some[:, place[f"{column}.z_short"]]))))
             continue
         # A line of a log counts while it is fresh; a counter that ever rose is a device that wears.
@@ -94,7 +100,7 @@ def learn(rows: Rows, names: Sequence[str], stands: Floats | None = None) -> Pri
         weight = min(RAREST, -np.log10(share + 1.0 / len(some)) - COMMON)
         if weight > 0.0:
             growth.append((column, float(weight)))
-    return Prior(tuple(growth), tuple(gauges))
+    return Prior(tuple(growth), tuple(gauges), tuple(name for name in names if name.startswith("shift:")))
 
 
 def _magnitude(value: Rows) -> Floats:
