@@ -1,7 +1,8 @@
 """How the ledger is opened, written and read: SQLite by default, PostgreSQL by URL.
 
 SQLite runs in WAL mode with foreign keys on. A write transaction takes SQLite's lock at its start (`BEGIN IMMEDIATE`),
-for one that began by reading fails at once, without waiting, when another writer was faster.
+for one that began by reading fails at once, without waiting, when another writer was faster. Errors, which end in the
+log, name no values: keys of devices and hashes of tokens are among them.
 """
 
 from __future__ import annotations
@@ -45,14 +46,15 @@ def connect(url: str) -> Engine:
         raise ConfigError("bad_ledger_url", "write sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME") from exc
     match parsed.get_backend_name():
         case "sqlite":
-            engine = create_engine(parsed, json_serializer=canonical)
+            engine = create_engine(parsed, json_serializer=canonical, hide_parameters=True)
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
             return engine
         case "postgresql":
             return create_engine(
-                parsed.set(drivername="postgresql+psycopg"), json_serializer=canonical, pool_pre_ping=True
-            )
+                parsed.set(drivername="postgresql+psycopg"), json_serializer=canonical, hide_parameters=True,
+                pool_pre_ping=True,
+            )  # fmt: skip
         case other:
             raise ConfigError("bad_ledger_url", f"{other}: the ledger is sqlite or postgresql")
 

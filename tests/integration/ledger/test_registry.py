@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, insert, update
+from sqlalchemy.exc import IntegrityError
 
 from gateway.errors import NotFound, Refused
 from gateway.ledger import access, audit, people, registry, setting
 from gateway.ledger.database import writing
 from gateway.ledger.tables import audit as audit_table
+from gateway.ledger.tables import devices
 from gateway.model import Birth, Contact, Customer, CustomerId, DeviceId, Presence
 
 NOW = 1_700_000_000_000
@@ -94,6 +96,15 @@ def test_only_the_right_password_of_an_enabled_user_signs_in(engine):
     assert access.find_session(engine, cookie, now_ms=NOW + access.SESSION_MS) is None
     access.sign_out(engine, cookie)
     assert access.find_session(engine, cookie, now_ms=NOW + 1) is None
+
+
+def test_an_error_of_the_database_tells_no_secret(engine):
+    add(engine, 1)
+    again = {"device_id": "d0", "number": 7, "command_key": "c0ffee", "provisioned_ms": NOW}
+
+    with pytest.raises(IntegrityError) as told, writing(engine) as connection:
+        connection.execute(insert(devices), again)
+    assert "c0ffee" not in str(told.value)
 
 
 def test_a_token_acts_in_its_own_role_until_revoked(engine):
