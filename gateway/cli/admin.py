@@ -106,6 +106,15 @@ def user_add(
     console.print(f"{login} may sign in as {role.value}")
 
 
+@user_app.command("disable")
+def user_disable(login: str, path: SettingsPath = None) -> None:
+    """Lock a person out at once; their tokens are void. `user add` lets them in again."""
+    from gateway.ledger import access
+
+    access.disable_user(open_ledger(settings_of(path)), login, actor="command line", now_ms=now_ms())
+    console.print(f"{login} may sign in no more")
+
+
 @user_app.command("list")
 def user_list(path: SettingsPath = None) -> None:
     """List the people who may sign in."""

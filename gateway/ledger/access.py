@@ -12,6 +12,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Engine, delete, insert, select, update
 
 from gateway.errors import NotFound, Refused
+from gateway.ledger import audit
 from gateway.ledger.database import Record, put, reading, writing
 from gateway.ledger.tables import api_tokens, sessions, users
 
@@ -76,6 +77,19 @@ def save_user(engine: Engine, user: User, *, password: str, now_ms: int) -> None
     with writing(engine) as connection:
         put(connection, users, [row])
         connection.execute(delete(sessions).where(sessions.c.login == user.login))
+
+
+def disable_user(engine: Engine, login: str, *, actor: str, now_ms: int) -> None:
+    """Lock a user out: sessions end, tokens are void, and no password fits until the user is saved anew.
+
+    Raises:
+        NotFound: `user`.
+    """
+    with writing(engine) as connection:
+        if connection.execute(update(users).where(users.c.login == login).values(disabled=True)).rowcount == 0:
+            raise NotFound("user", login)
+        connection.execute(delete(sessions).where(sessions.c.login == login))
+        audit.record(connection, at_ms=now_ms, actor=actor, action="user_disabled", subject=f"user:{login}")
 
 
 def list_users(engine: Engine) -> tuple[User, ...]:

@@ -98,6 +98,22 @@ def test_only_the_right_password_of_an_enabled_user_signs_in(engine):
     assert access.find_session(engine, cookie, now_ms=NOW + 1) is None
 
 
+def test_who_is_disabled_is_out_at_once_with_session_and_token(engine):
+    user = access.User(login="mei", name="Mei", role="admin")
+    access.save_user(engine, user, password="correct horse", now_ms=NOW)
+    cookie, _ = access.sign_in(engine, "mei", "correct horse", now_ms=NOW)
+    secret, _ = access.issue_token(engine, "mei", name="ci", role="admin", now_ms=NOW)
+    access.disable_user(engine, "mei", actor="command line", now_ms=NOW)
+
+    assert access.find_session(engine, cookie, now_ms=NOW) is None
+    assert access.use_token(engine, secret, now_ms=NOW) is None
+    assert audit.recent(engine)[0].action == "user_disabled"
+    with pytest.raises(Refused, match="wrong_login"):
+        access.sign_in(engine, "mei", "correct horse", now_ms=NOW)
+    with pytest.raises(NotFound):
+        access.disable_user(engine, "nobody", actor="command line", now_ms=NOW)
+
+
 def test_an_error_of_the_database_tells_no_secret(engine):
     add(engine, 1)
     again = {"device_id": "d0", "number": 7, "command_key": "c0ffee", "provisioned_ms": NOW}
