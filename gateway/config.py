@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from gateway.errors import ConfigError
 
@@ -109,9 +109,23 @@ class DetectSettings(_Section):
     false_alarms_per_week: float = Field(
         125.0, ge=0.0, description="False alarms a week that 1,000 devices may raise as a whole; 0: as they come."
     )
+    log_session: str = Field(
+        "", description="Regular expression whose first group is what the lines of one session share, as `req=(\\w+)`."
+    )
     habit_every: str = Field("7d", description="Age at which the habit of a device is learned again.")
     habit_past: str = Field("28d", description="How much of its past a device's habit is learned from.")
     habit_budget: str = Field("20s", description="Longest time in every ten minutes in which habits are learned.")
+
+    @field_validator("log_session")
+    @classmethod
+    def _has_a_key(cls, value: str) -> str:
+        try:
+            fits = not value or re.compile(value).groups > 0
+        except re.error as exc:
+            raise ValueError(f"{value!r} is no regular expression: {exc}") from None
+        if not fits:
+            raise ValueError(f"{value!r} has no group, as in `req=(\\w+)`")
+        return value
 
 
 class RulesSettings(_Section):

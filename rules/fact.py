@@ -33,6 +33,7 @@ FACTS: Final = {
     "log.novelty": "how unlike its fleet the device's newest log lines are; 1.0 is the threshold",
     "log.burst_score": "how unusual the device's log rate is; 1.0 is the threshold",
     "log.precursor_score": "what recent log lines say of failure; 1.0: it is ten times as likely as usual",
+    "log.session_score": "how seldom sessions are put together as one of the last hour is; 1.0: one in a hundred",
     "cohort.score": "distance of the device from its cohort; 1.0 is the threshold",
     "cohort.firmware_score": "how surely its firmware version changes devices; 1.0 is the threshold",
     "silent_s": "seconds since the device was last heard",

@@ -185,7 +185,10 @@ def _join(
     ruleset = rules.load(make.rule_paths(settings))
     allowed = settings.detect.false_alarms_per_week or None
     window, judgement = snapshot.restore(
-        folder / "state", lambda held: Judgement(roster, ruleset, held=held, false_alarms_per_week=allowed)
+        folder / "state",
+        lambda held: Judgement(
+            roster, ruleset, held=held, false_alarms_per_week=allowed, log_session=settings.detect.log_session
+        ),
     )
     turn = Turn(
         ledger=engine, roster=roster, store=store, judgement=judgement, texts=texts, watch=watch,

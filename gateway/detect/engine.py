@@ -18,7 +18,7 @@ from gateway.detect.detector import Detector, Samples, State, grown, pace, pace_
 from gateway.detect.drift import DRIFT, per_day
 from gateway.detect.habits import SETTLING, Habits, Verdict
 from gateway.detect.lesson import Challenger
-from gateway.detect.logs import COLUMNS, PRECURSOR, LogState
+from gateway.detect.logs import COLUMNS, PRECURSOR, SESSION, LogState
 from gateway.detect.precedent import Precedent
 from gateway.detect.series import BROAD, DETECTORS, EVIDENCE_ONLY, SUDDEN
 from gateway.detect.shared import Shared
@@ -40,6 +40,7 @@ class EngineSettings:
 
     detectors: tuple[Detector, ...] = DETECTORS
     false_alarms_per_week: float | None = None  # of 1,000 devices; see `budget`
+    log_session: str = ""  # expression whose first group is the key of a line's session; see `logs.session`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,7 @@ class Engine:
         self.settings = settings or EngineSettings()
         self.now_ms = 0
         self.habits = Habits()
-        self.logs = LogState(roster)
+        self.logs = LogState(roster, session_key=self.settings.log_session)
         self.shared = Shared(self.settings.false_alarms_per_week)
         self._seen: tide.Tide | None = None
         self._rooms = {"series": 0, "device": 0}
@@ -115,14 +116,14 @@ class Engine:
         """A fact of every device, (devices,); NaN where it is not known.
 
         Names: `score.<metric>`, `episode.<metric>_s` (0: none), `trend.<metric>_per_day`, `score.device`, `silent_s`,
-        `cohort.score`, `cohort.firmware_score`, those of `logs.COLUMNS`, `logs.PRECURSOR`. A name that is none of these
-        is NaN everywhere.
+        `cohort.score`, `cohort.firmware_score`, those of `logs.COLUMNS`, `logs.PRECURSOR`, `logs.SESSION`. A name that
+        is none of these is NaN everywhere.
         """
         self._make_room()
         roster, tables = self.roster, self._tables
         found = facts.unknown(roster)
         match name.split(".", 1):
-            case ["log", _] if name in (*COLUMNS, PRECURSOR):
+            case ["log", _] if name in (*COLUMNS, PRECURSOR, SESSION):
                 found = self.logs.column(name)
             case ["silent_s"]:
                 found = facts.silent_s(roster, tables["series.pace"]["pace"]["last_ms"], self.now_ms)
@@ -209,7 +210,8 @@ class Engine:
         shared = {k.removeprefix("shared/"): v for k, v in held.items() if k.startswith("shared/")}
         engine.shared = Shared.restore(shared, engine.settings.false_alarms_per_week)
         logs = {k.removeprefix("logs/"): v for k, v in held.items() if k.startswith("logs/")}
-        engine.logs = LogState.restore(roster, logs) if logs else engine.logs
+        if logs:
+            engine.logs = LogState.restore(roster, logs, session_key=engine.settings.log_session)
         return engine
 
     def _inits(self) -> dict[str, Callable[[int], State]]:

@@ -58,11 +58,13 @@ class Judgement:
         held: Mapping[str, Arrays] | None = None,
         change_rows: bool = False,
         false_alarms_per_week: float | None = None,
+        log_session: str = "",
     ) -> None:
         """Start, or go on from the parts of a snapshot.
 
         `change_rows` says that devices send only what changed: then no silence is judged, and values never grow stale.
         `false_alarms_per_week` is the budget of 1,000 devices; None: thresholds stay as they are.
+        `log_session` finds what the lines of one session share; empty: there are no sessions.
         """
         self._ahead = roster  # grows while other threads decode
         self.roster = roster = Roster()
@@ -70,7 +72,9 @@ class Judgement:
         self.rules = rules
         held = held or {}
         settings = EngineSettings(
-            detectors=CHANGE_DETECTORS if change_rows else SERIES_DETECTORS, false_alarms_per_week=false_alarms_per_week
+            detectors=CHANGE_DETECTORS if change_rows else SERIES_DETECTORS,
+            false_alarms_per_week=false_alarms_per_week,
+            log_session=log_session,
         )
         self.engine = Engine.restore(roster, held["engine"], settings) if "engine" in held else Engine(roster, settings)
         self.forecaster = (

@@ -4,6 +4,6 @@
 """
 
 from gateway.detect.logs.miner import Miner
-from gateway.detect.logs.state import COLUMNS, PRECURSOR, LogFindings, LogState
+from gateway.detect.logs.state import COLUMNS, PRECURSOR, SESSION, LogFindings, LogState
 
-__all__ = ["COLUMNS", "PRECURSOR", "LogFindings", "LogState", "Miner"]
+__all__ = ["COLUMNS", "PRECURSOR", "SESSION", "LogFindings", "LogState", "Miner"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ MAX_TOKENS = 65_536  # templates and pairs of templates remembered
 LEAST_CASES = 3  # failures before which a template must have come
 DOUBT = 5.0  # sightings that a template's own failure rate is shrunk by towards the fleet's
 
+Signature = tuple[tuple[int, int], ...]  # events of a session and how often each came, in order of their numbers
 Token = tuple[int, ...]  # a template's number, or those of two in a row
 
 
@@ -30,17 +31,30 @@ class Sessions:
     that breaks an invariant is one that others do not share.
     """
 
-    seen: Counter[Hashable] = field(default_factory=Counter)
+    seen: Counter[Signature] = field(default_factory=Counter)
     total: int = 0
 
     def score(self, events: Sequence[int]) -> float:
         """Rarity among the sessions so far, 1.0 being the threshold; then remembers it."""
-        signature = tuple(sorted(Counter(events).items()))
-        rarity = math.log10((self.total + 1.0) / (self.seen[signature] + 0.5)) / RARE_DIGITS
-        self.seen[signature] += 1
+        rarity = self.rarity(events)
+        self.remember(events)
+        return rarity
+
+    def rarity(self, events: Sequence[int]) -> float:
+        """Rarity among the sessions so far, 1.0 being the threshold."""
+        return max(math.log10((self.total + 1.0) / (self.seen[_signature(events)] + 0.5)) / RARE_DIGITS, 0.0)
+
+    def remember(self, events: Sequence[int]) -> None:
+        """Take a session in."""
+        self.seen[_signature(events)] += 1
         self.total += 1
         _bound(self.seen, MAX_SIGNATURES)
-        return max(rarity, 0.0)
+
+    def rename(self, old: int, new: int) -> None:
+        """Know one event by another number from now on."""
+        for signature in [s for s in self.seen if any(event == old for event, _ in s)]:
+            events = [new if event == old else event for event, count in signature for _ in range(count)]
+            self.seen[_signature(events)] += self.seen.pop(signature)
 
 
 @dataclass(slots=True)
@@ -114,6 +128,10 @@ class Precursors:
                 if count:
                     counter[tuple(token)] = count
         return found
+
+
+def _signature(events: Sequence[int]) -> Signature:
+    return tuple(sorted(Counter(events).items()))
 
 
 def _tokens(templates: Sequence[int]) -> set[Token]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gateway.detect.logs import novelty, tally
 from gateway.detect.logs.ahead import Ahead
 from gateway.detect.logs.miner import MAX_BURST, MAX_TEMPLATES, Miner
+from gateway.detect.logs.session import Keyed
 from gateway.detect.logs.tally import BUCKET_MS, Counts
 from gateway.model import SEVERITIES, Episode, Floats, Integers, LogLines, Roster
 
@@ -36,6 +37,7 @@ COLUMNS = {
 }
 """Facts by name: lines of severity error or worse, and templates new to the device and rare in its type, within the
 last hour; the highest burst score and the highest novelty within the last hour, 1.0 being the threshold."""
+SESSION = "log.session_score"  # 1.0: of a hundred sessions of the type none was like the rarest of the last hour
 PRECURSOR = "log.precursor_score"  # 1.0: what was logged since yesterday makes failure ten times as likely
 
 _SLOTS = MAX_TEMPLATES + MAX_BURST + 1
@@ -62,8 +64,9 @@ class LogFindings:
 class LogState:
     """Log analysis over one fleet. One thread at a time."""
 
-    def __init__(self, roster: Roster) -> None:
+    def __init__(self, roster: Roster, *, session_key: str = "") -> None:
         self.roster = roster
+        self.sessions = Keyed(session_key)
         self.now_ms = 0
         self.miner = Miner()
         self.ahead = Ahead()
@@ -89,6 +92,7 @@ class LogState:
             self._hear(logs, slot)
             for counts in tally.buckets(logs, slot):
                 self._count(counts, told, changed)
+        self.sessions.look(now_ms)
         self.ahead.look(now_ms)
         told += self._expire(now_ms)
         return LogFindings(
@@ -100,8 +104,10 @@ class LogState:
     def column(self, name: str) -> Floats:
         """A fact of COLUMNS for every device, (devices,): 0 where nothing was logged, NaN for a name that is none.
 
-        PRECURSOR is one too; it is NaN until enough failures are known.
+        PRECURSOR and SESSION are two more; they are NaN until enough failures, or sessions, are known.
         """
+        if name == SESSION:
+            return self.sessions.scores(len(self.roster.devices), self.now_ms)
         if name == PRECURSOR:
             return self.ahead.scores(len(self.roster.devices), self.now_ms)
         self._make_room()
@@ -146,19 +152,22 @@ class LogState:
         return {
             "now_ms": np.array([self.now_ms]),
             "miner": np.frombuffer(self.miner.snapshot(), np.uint8),
+            "sessions": np.frombuffer(self.sessions.snapshot(), np.uint8),
             "kinds": np.frombuffer("\n".join(self._kinds).encode(), np.uint8),
             **{name: getattr(self, f"_{name}").copy() for name in ("devices", "table", "holders", "total")},
             **{f"ahead/{name}": array for name, array in self.ahead.snapshot().items()},
         }
 
     @staticmethod
-    def restore(roster: Roster, held: dict[str, NDArray[Any]]) -> LogState:
+    def restore(roster: Roster, held: dict[str, NDArray[Any]], *, session_key: str = "") -> LogState:
         """A state that goes on where `snapshot` was taken; afresh where it was taken by another version's layout."""
-        state = LogState(roster)
+        state = LogState(roster, session_key=session_key)
         if held["devices"].dtype != _DEVICE or held["table"].dtype != tally.ROW or held["total"].shape[1] != _SLOTS:
             return state
         state.now_ms = int(held["now_ms"][0])
         state.miner = Miner.restore(held["miner"].tobytes())
+        if "sessions" in held:
+            state.sessions.restore(held["sessions"].tobytes())
         kinds = held["kinds"].tobytes().decode()
         state._kinds = kinds.split("\n") if held["holders"].shape[0] else []
         for name in ("devices", "table", "holders", "total"):
@@ -207,12 +216,23 @@ class LogState:
         """Tell the warnings, device by device."""
         warns = logs.severity >= WARNING
         grave = np.flatnonzero(warns)
+        if self.sessions.wanted:
+            self._follow(logs, slot)
         known = {s: self.miner.at(s).name for s in np.unique(slot[grave]).tolist()}
         self.warnings = tuple(known[s] if w else "" for s, w in zip(slot.tolist(), warns.tolist(), strict=True))
         names = {s: int(name, 16) for s, name in known.items()}
         for part in np.split(grave, np.flatnonzero(np.diff(logs.device[grave])) + 1):
             if part.size:
                 self.ahead.hear(int(logs.device[part[0]]), [names[s] for s in slot[part].tolist()], logs.t_ms[part])
+
+    def _follow(self, logs: LogLines, slot: Integers) -> None:
+        """Put the lines of sessions together."""
+        names = {s: int(self.miner.at(s).name, 16) for s in np.unique(slot).tolist()}
+        for part in np.split(np.arange(slot.size), np.flatnonzero(np.diff(logs.device)) + 1):
+            device, lines = int(logs.device[part[0]]), slice(int(part[0]), int(part[-1]) + 1)
+            numbers = [names[s] for s in slot[lines].tolist()]
+            kind = self.roster.devices[device].type
+            self.sessions.hear(device, kind, logs.t_ms[lines].tolist(), logs.text[lines], numbers)
 
     def _carry_merges(self) -> None:
         for child, _ in self.miner.merged:
@@ -222,6 +242,7 @@ class LogState:
             self._holders[:, child] = self._total[:, child] = 0
             young = self.miner.templates[child]
             if young:
+                self.sessions.merged(int(young.name, 16), int(self.miner.at(root).name, 16))
                 novelty.inherit(self._devices["known"], young.name, self.miner.at(root).name)
             device, column = np.nonzero(self._table["slot"] == child)
             doubled = (self._table["slot"][device] == root).any(1)
