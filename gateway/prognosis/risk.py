@@ -1,4 +1,4 @@
-"""Probability that a device, or one of its components, fails within the horizon, learned from the fleet's own outcomes.
+"""Probability that a device fails within the horizon, learned from the fleet's own outcomes.
 
 Before ten failures are known there is no probability, only the prior's order. From ten on, a logistic curve over the
 prior; from fifty on, boosted trees over the features and the prior's signs. The devices are parted; what trees grown on
@@ -66,8 +66,8 @@ class RiskModel:
         return self.calibration(_together([judge(x) for judge in self.trees]))
 
 
-def train(examples: Examples, *, component: str = "", seed: int = 0) -> RiskModel | None:
-    """A model of failures of `component` (or of the whole device), or None where too few failures are known.
+def train(examples: Examples, *, seed: int = 0) -> RiskModel | None:
+    """A model of failures of the device, whatever part fails, or None where too few failures are known.
 
     Sources: trees as in `trees.grow`; calibration from predictions across parts of the devices as in J. Platt (1999),
     Probabilistic outputs for support vector machines, section 2; trees that differ by chance judging together as in
@@ -86,19 +86,20 @@ def train(examples: Examples, *, component: str = "", seed: int = 0) -> RiskMode
             weight = weight * told[picked]
     weight /= weight.mean()
     device, left = examples.device[picked], examples.left[picked]
-    if failures < ENOUGH_LABELS:
+    part = _part_of(device)
+    if failures < ENOUGH_LABELS or np.unique(part).size < PARTS:
         curve = calibrate(_squash(score[picked]), left <= 1.0, weight)
         return RiskModel(examples.names, prior, (), curve, failures)
     x = _with_signs(prior, examples.rows[picked], examples.names)
-    # More time since service never makes a part safer: held monotone, so that no grid of visits can be learned.
-    rising = [int(name == f"service:{component}.age_doublings") for name in examples.names]
+    # More time since service never makes a device safer: held monotone, so that no grid of visits can be learned.
+    rising = [int(name.endswith(".age_doublings")) for name in examples.names]
     rising += [0] * (x.shape[1] - len(rising))
 
     def grown(seen: Flags, failures: int, seed: int) -> list[Judge]:
         form = replace(form_for(failures), rising=tuple(rising), seed=seed)
         return [grow(x[seen], left[seen] <= reach, weight[seen], form) for reach in REACHES]
 
-    part, across, every = _part_of(device), np.empty(left.size), np.ones(left.size, bool)
+    across, every = np.empty(left.size), np.ones(left.size, bool)
     for k in range(PARTS):
         others = grown(part != k, failures * (PARTS - 1) // PARTS, seed + k)
         across[part == k] = _together([judge(x[part == k]) for judge in others])

@@ -48,6 +48,16 @@ def test_with_a_dozen_failures_the_prior_ranks_and_says_how_likely():
     assert 0.5 < p.sum() / failed_of(other).sum() < 2.0
 
 
+def test_few_devices_that_fail_often_are_judged_by_the_prior_alone():
+    examples, _ = fleet(40, seed=9)
+    often = examples_of(examples.rows, np.repeat([0, 1], 200), np.arange(400) % 7 == 0)
+
+    model = risk.train(often)
+
+    assert model.failures >= risk.ENOUGH_LABELS
+    assert np.isfinite(model.probability(often.rows, NAMES)).all()
+
+
 @pytest.fixture(scope="module")
 def trained():
     return risk.train(fleet(1500, seed=1)[0])
@@ -94,11 +104,11 @@ def test_the_prior_puts_what_the_fleet_never_shows_first():
     assert 0.0 < scores[1] < scores[2]
 
 
-def test_more_time_since_service_never_lowers_the_risk_of_that_part():
+def test_more_time_since_service_never_lowers_the_risk():
     examples, _ = fleet(500, seed=8)
     age = examples.rows[:, 3]
     failed = failed_of(examples) | ((age == 1) & (np.random.default_rng(0).random(age.size) < 0.3))
-    model = risk.train(examples_of(examples.rows, examples.device, failed), component="fan")
+    model = risk.train(examples_of(examples.rows, examples.device, failed))
     rows = np.repeat(examples.rows[:1], 6, axis=0)
     rows[:, 3] = np.arange(-1, 5)
 
