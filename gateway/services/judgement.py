@@ -97,6 +97,7 @@ class Judgement:
         self._episodes: dict[str, list[Episode]] = {}
         if "facts" in held:
             self.facts.restore(held["facts"])
+            self.facts.now_ms = self.engine.now_ms
             self._episodes = _read_episodes(held["episodes"]["json"])
 
     def advance(self, block: Block, now_ms: int) -> Verdict:
