@@ -17,7 +17,7 @@ from scipy.optimize import minimize
 from gateway.model import Flags, Floats, Integers
 from gateway.prognosis.calibration import TINY, Calibration, calibrate
 from gateway.prognosis.features import Rows
-from gateway.prognosis.risk import ENOUGH_LABELS, PARTS, REACHES
+from gateway.prognosis.risk import ENOUGH_LABELS, PARTS, REACHES, SETS
 from gateway.prognosis.trees import Judge, form_for, grow
 
 NEAR = 1.0 / 3.0  # horizons before a failure in which its signs are counted
@@ -90,18 +90,21 @@ def train(
     picked, weight = _drawn(np.asarray(failed.any(axis=1)), seed)
     x = _instances(signs, parts, plain, rows[picked], names)
     form = replace(form_for(failures * len(parts) * (PARTS - 1) // PARTS), rising=_rising(x.shape[2]))
-    part, trees = _part_of(device), []
-    across = np.empty((picked.size, len(parts)))
-    for k in range(PARTS):
-        seen = part[picked] != k
+
+    def grown(seen: Flags, seed: int) -> tuple[Judge, ...]:
         due, w = left[picked][seen].ravel(), np.repeat(weight[seen], len(parts))
-        grown = [grow(_flat(x[seen]), due <= reach, w, replace(form, seed=seed + k)) for reach in REACHES]
-        across[~seen] = _mean([judge(_flat(x[~seen])) for judge in grown]).reshape(-1, len(parts))
-        trees.append(tuple(grown))
+        return tuple(grow(_flat(x[seen]), due <= reach, w, replace(form, seed=seed)) for reach in REACHES)
+
+    part = _part_of(device)[picked]
+    others = [grown(part != k, seed + k) for k in range(PARTS)]
+    across = np.empty((picked.size, len(parts)))
+    for k, judges in enumerate(others):
+        across[part == k] = _mean([judge(_flat(x[part == k])) for judge in judges]).reshape(-1, len(parts))
     curve = calibrate(_sigmoid(across.ravel()), failed[picked].ravel(), np.repeat(weight, len(parts)))
     blind = PartsModel(plain, parts, signs, (), curve, np.array([0.0, 1.0, 0.0, 0.0]), failures)
-    beside = _beside(blind, trees, (rows, names, device, failed))
-    return replace(blind, trees=tuple(judge for grown in trees for judge in grown), beside=beside)
+    beside = _beside(blind, others, (rows, names, device, failed))
+    every = np.ones(picked.size, bool)
+    return replace(blind, trees=sum((grown(every, seed + PARTS + k) for k in range(SETS)), ()), beside=beside)
 
 
 def _signs(rows: Rows, names: Sequence[str], device: Integers, left: Floats, parts: Sequence[str]) -> Signs:
