@@ -21,7 +21,7 @@ from gateway.prognosis.trees import Judge, form_for, grow
 FIRST_LABELS = 10  # five for each free parameter of a curve over the prior (P. Peduzzi et al. 1995 ask 10)
 ENOUGH_LABELS = 50  # failures from which trees rank better than the prior (bench/detection/failures.py, Backblaze)
 PARTS = 3  # of the devices
-SETS = 2  # of trees that judge together, each grown on all devices: on two thirds they cost .008 of PR-AUC (disks)
+SETS = 2  # of trees that judge together, each grown on all devices: on two thirds they cost .006 of PR-AUC (disks)
 REACHES = (1.0, 1.0 / 3.0)  # horizons that trees are grown for: what is near is told apart better (measured: disks)
 MOST_ROWS = 120_000  # to train on; 40,000 cost .015 of PR-AUC on half of the disks (bench/detection/failures.py)
 ROWS_A_FAILURE = 400  # healthy rows beyond that teach little: 120,000 for 90 failures took thrice the time
