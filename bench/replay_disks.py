@@ -1,133 +1,181 @@
 """Three and a half years of real disks as they came: tickets a month, precision and lead time.
 
-    python -m bench.replay_disks --data SHARED/data/failures/backblaze --json FILE --plot docs/img/replay_disks.png
+    beforehand import backblaze SHARED/data/failures/backblaze FOLDER
+    beforehand replay FOLDER --json PLAYED
+    python -m bench.replay_disks --data SHARED/data/failures/backblaze --played PLAYED --json FILE --plot PICTURE
 
-Each half year a model is trained on what was known by then: rows whose 30 days were over, disks that had failed. A
-ticket opens where it gives a disk one chance in four or more to fail within 30 days, as the rule library has it: what
-that takes is learned with the model, whose probabilities are calibrated on disks it has not seen. Nothing from later is
-used, and nothing is tuned to this fleet.
+What is held against the truth here are the tickets of `beforehand replay`, the very path that runs live: every half
+year of event time, and whenever half as many failures more are known, it learns from what is known by then. Nothing is
+tuned to this fleet. A ticket is right where its disk fails within 30 days; one whose disk was taken away before, or of
+the record's last 30 days, is not counted either way.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from bench.detection.fleets import Fleet, disks
-from gateway.model import Flags, Floats, Integers
-from gateway.prognosis import risk
+from gateway.model import Flags, Floats
+from gateway.services.importers.backblaze import HOUR_MS, START_MS
 
-LEAST = 0.25  # probability from which a ticket opens (rules/library/disk.yaml)
-STEP_H = 4383.0  # between trainings: half a year
+HORIZON_H, LEAST_LEAD_H = 720.0, 24.0
+END_H = 1270 * 24.0  # 30 September 2016, when all but a handful of disks were seen last
 YEAR_H = 8766.0
+MONTH_H = YEAR_H / 12
+START_YEAR = 2013 + 99 / 365  # 10 April
+BLUE, PALE = "#2f6f8f", "#c9dbe4"
+NEAR = 3  # months that a share is taken over
 
 
 @dataclass(frozen=True)
 class Tickets:
-    """Opened tickets; `lead_h` is NaN where the disk did not fail within 30 days."""
+    """Opened tickets, by time; `lead_h` is NaN where the disk did not fail within 30 days."""
 
     at_h: Floats
-    device: Integers
+    device: tuple[str, ...]
     lead_h: Floats
     decided: Flags  # the disk was watched long enough to tell
 
+    @property
+    def true(self) -> Flags:
+        """(tickets,) whose disk failed in time."""
+        return np.isfinite(self.lead_h)
 
-def scores(fleet: Fleet) -> Floats:
-    """(looks,) the probability given at the time; 0 until ten failures were known."""
-    out = np.zeros(fleet.device.size)
-    left = fleet.left_h()
-    watched = fleet.decided()
-    for start in np.arange(STEP_H, fleet.at_h.max(), STEP_H):
-        now = (fleet.at_h >= start) & (fleet.at_h < start + STEP_H)
-        over = watched & (fleet.at_h + fleet.horizon_h <= start)
-        model = risk.train(fleet.examples(over, np.where(fleet.at_h + left <= start, left, np.inf)))
-        if model is not None:
-            out[now] = model.probability(fleet.rows[now], fleet.names)
-    return out
+    def only(self, chosen: Flags) -> Tickets:
+        """Some of them."""
+        device = tuple(np.array(self.device)[chosen].tolist())
+        return Tickets(self.at_h[chosen], device, self.lead_h[chosen], self.decided[chosen])
 
 
-def tickets(fleet: Fleet, score: Floats) -> Tickets:
-    """Tickets that open where a look gives a disk LEAST or more; one for each disk and 30 days."""
-    left, watched = fleet.left_h(), fleet.decided()
-    opened: list[int] = []
-    until: dict[int, float] = {}
-    for i in np.flatnonzero(score >= LEAST).tolist():
-        device = int(fleet.device[i])
-        if fleet.at_h[i] >= until.get(device, -1.0):
-            until[device] = float(fleet.at_h[i]) + fleet.horizon_h
-            opened.append(i)
-    these = np.array(opened, np.int64)
-    lead = np.where(left[these] <= fleet.horizon_h, left[these], np.nan)
-    return Tickets(fleet.at_h[these], fleet.device[these], lead, watched[these])
+def judged(played: dict[str, Any], folder: Path) -> Tickets:
+    """The tickets of a replay beside what became of their disks."""
+    failed, ends = ({row.device: row[2] for row in table.itertuples()} for table in _truth(folder))
+    device = tuple(str(ticket["device"]) for ticket in played["tickets"])
+    at_h = np.array([(ticket["t_ms"] - START_MS) / HOUR_MS for ticket in played["tickets"]])
+    left = np.array([failed.get(name, np.inf) for name in device]) - at_h
+    watched = np.array([ends[name] for name in device]) - at_h
+    true = (left >= 0.0) & (left <= HORIZON_H)
+    judgeable = at_h + HORIZON_H <= END_H
+    return Tickets(at_h, device, np.where(true, left, np.nan), judgeable & (true | (watched >= HORIZON_H)))
 
 
-def by_month(found: Tickets, last_h: float) -> dict[str, list[float]]:
-    """Tickets, precision (of decided tickets, over three months) and median lead in days, by month since 2013-04."""
-    month = (found.at_h // (YEAR_H / 12)).astype(int)
-    out: dict[str, list[float]] = {"tickets": [], "precision": [], "lead_days": []}
-    for m in range(int(last_h // (YEAR_H / 12)) + 1):
-        near = (month > m - 3) & (month <= m) & found.decided
+def _truth(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    failures, exposure = (pd.read_csv(folder / f"{stem}.csv.gz") for stem in ("failures", "exposure"))
+    return failures[["device", "time"]], exposure.groupby("device", as_index=False).end.max()
+
+
+def by_month(found: Tickets) -> dict[str, list[float]]:
+    """Tickets, precision (of decided tickets) and lead in days, the last two over three months, by month."""
+    month = (found.at_h // MONTH_H).astype(int)
+    names = ("tickets", "true", "precision", "lead_days", "lead_low", "lead_high")
+    out: dict[str, list[float]] = {name: [] for name in names}
+    for m in range(int(END_H // MONTH_H) + 1):
+        near = (month > m - NEAR) & (month <= m) & found.decided
+        leads = found.lead_h[near & found.true] / 24.0
         out["tickets"].append(float((month == m).sum()))
-        out["precision"].append(float(np.isfinite(found.lead_h[near]).mean()) if near.any() else float("nan"))
-        leads = found.lead_h[near & np.isfinite(found.lead_h)]
-        out["lead_days"].append(float(np.median(leads)) / 24.0 if leads.size else float("nan"))
+        out["true"].append(float(((month == m) & found.true).sum()))
+        out["precision"].append(float(found.true[near].mean()) if near.any() else float("nan"))
+        spread = np.quantile(leads, (0.25, 0.5, 0.75)).tolist() if leads.size else [float("nan")] * 3
+        for name, value in zip(("lead_low", "lead_days", "lead_high"), spread, strict=True):
+            out[name].append(value)
     return out
 
 
-def draw(months: dict[str, list[float]], disks_seen: int, file: Path) -> None:
-    """The three curves under one another."""
-    import matplotlib.pyplot as plt  # noqa: PLC0415  (a development dependency)
-    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
+def figures(found: Tickets, failed_h: Floats) -> dict[str, float | int]:
+    """Tickets, precision and lead in days, and how many of (failures,) failures were told of a day ahead."""
+    ahead = {name for name, lead in zip(found.device, found.lead_h, strict=True) if lead >= LEAST_LEAD_H}
+    return {
+        "tickets": len(found.device),
+        "precision": float(found.true[found.decided].mean()),
+        "failures": failed_h.size,
+        "failures_foreseen_a_day_ahead": len(ahead),
+        "median_lead_days": float(np.median(found.lead_h[found.true]) / 24.0),
+    }
 
-    figure, axes = plt.subplots(3, 1, figsize=(9, 7), sharex=True, constrained_layout=True)
-    x = 2013.25 + np.arange(len(months["tickets"])) / 12.0
-    axes[0].bar(x, months["tickets"], width=0.07, color="#2f6f8f")
-    axes[0].set_ylabel("tickets a month")
-    axes[1].plot(x, months["precision"], color="#2f6f8f")
-    axes[1].set_ylim(0.0, 1.0)
-    axes[1].set_ylabel("failed within 30 days\n(of tickets, 3 months)")
-    axes[2].plot(x, months["lead_days"], color="#2f6f8f")
-    axes[2].set_ylim(0.0, 30.0)
-    axes[2].set_ylabel("median lead time, days")
-    axes[2].xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.suptitle(f"{disks_seen:,} disks, models learned from the past only. Data: Backblaze")
-    for axis in axes:
+
+def by_year(found: Tickets, failed_h: Floats) -> list[dict[str, float | int]]:
+    """The same for each year since the first day; a ticket counts in the year in which it opened."""
+    years = int(failed_h.max() // YEAR_H) + 1
+    return [
+        figures(found.only(found.at_h // YEAR_H == year), failed_h[failed_h // YEAR_H == year]) for year in range(years)
+    ]
+
+
+def by_title(found: Tickets, played: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Tickets and precision by what opened them: the first words of the title."""
+    rule = [ticket["title"].partition(":")[0] for ticket in played["tickets"]]
+    true, decided = Counter[str](), Counter[str]()
+    for name, is_true, is_decided in zip(rule, found.true, found.decided, strict=True):
+        true[name] += int(is_true)
+        decided[name] += int(is_decided)
+    return {
+        name: {"tickets": count, "precision": true[name] / max(decided[name], 1)}
+        for name, count in Counter(rule).most_common()
+    }
+
+
+def draw(months: dict[str, list[float]], total: dict[str, float | int], file: Path) -> None:
+    """Tickets, precision and lead time under one another, by month."""
+    import matplotlib.pyplot as plt  # noqa: PLC0415  (a development dependency)
+    from matplotlib.ticker import MaxNLocator, PercentFormatter  # noqa: PLC0415
+
+    figure, (opened, right, lead) = plt.subplots(3, 1, figsize=(9, 7.5), sharex=True, constrained_layout=True)
+    x = START_YEAR + (np.arange(len(months["tickets"])) + 0.5) / 12.0
+    tickets, true = np.array(months["tickets"]), np.array(months["true"])
+    opened.bar(x, true, width=0.07, color=BLUE, label="failed within 30 days")
+    opened.bar(x, tickets - true, width=0.07, bottom=true, color=PALE, label="did not")
+    opened.legend(frameon=False, loc="upper left")
+    opened.set_ylabel("tickets a month")
+    right.plot(x, months["precision"], color=BLUE)
+    right.axhline(total["precision"], color=BLUE, lw=0.8, ls=":")
+    right.set_ylim(0.0, 1.0)
+    right.yaxis.set_major_formatter(PercentFormatter(1.0))
+    right.set_ylabel("failed within 30 days\n(of tickets of 3 months)")
+    lead.fill_between(x, months["lead_low"], months["lead_high"], color=PALE, label="half of them")
+    lead.plot(x, months["lead_days"], color=BLUE, label="median")
+    lead.set_ylim(0.0, 30.0)
+    lead.set_ylabel("days from ticket to failure\n(3 months)")
+    lead.legend(frameon=False, loc="upper left")
+    lead.xaxis.set_major_locator(MaxNLocator(integer=True))
+    lead.set_xlim(START_YEAR, x[-1] + 0.1)
+    figure.suptitle(f"`beforehand replay` of {total['disks']:,} disks, learned from the past only. Data: Backblaze")
+    for axis in (opened, right, lead):
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
+        axis.set_axisbelow(True)
     figure.savefig(file, dpi=110)
 
 
 def main() -> None:
-    """Replay, print, write."""
+    """Judge, print, write."""
     parser = argparse.ArgumentParser(prog="python -m bench.replay_disks", description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--played", type=Path, required=True, help="what `beforehand replay --json` wrote")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
-    parser.add_argument("--share", type=float, default=1.0, help="of the disks")
     options = parser.parse_args()
-    fleet = disks(options.data, share=options.share)
-    score = scores(fleet)
-    found = tickets(fleet, score)
-    months = by_month(found, float(fleet.at_h.max()))
-    true = np.isfinite(found.lead_h)
-    caught = np.unique(found.device[true & (found.lead_h >= fleet.min_lead_h)]).size
-    total = {
-        "disks": len(fleet.exposure),
-        "tickets": int(found.at_h.size),
-        "precision": float(true[found.decided].mean()),
-        "failures": len(fleet.failures),
-        "failures_foreseen_a_day_ahead": int(caught),
-        "median_lead_days": float(np.median(found.lead_h[true]) / 24.0),
+    played = json.loads(options.played.read_text("utf-8"))
+    found = judged(played, options.data)
+    failed_h = _truth(options.data)[0].time.to_numpy(np.float64)
+    total = {"disks": played["devices"], **figures(found, failed_h)}
+    result = {
+        "total": total,
+        "opened_by": by_title(found, played),
+        "years": by_year(found, failed_h),
     }
-    print(json.dumps(total, indent=1))
+    print(json.dumps(result, indent=1))
+    months = by_month(found)
     if options.json:
-        options.json.write_text(json.dumps({"total": total, "months": months}, indent=1) + "\n")
+        options.json.write_text(json.dumps(result | {"months": months}, indent=1) + "\n")
     if options.plot:
-        draw(months, len(fleet.exposure), options.plot)
+        draw(months, total, options.plot)
 
 
 if __name__ == "__main__":

@@ -162,15 +162,28 @@ def _cost(found: Any) -> str:
 
 def _disks(found: Any) -> str:
     if found is None:
-        return "Not measured yet: `python -m bench.replay_disks --data DISKS --json bench/results/replay_disks.json`."
+        return "Not measured yet: `bench/replay_disks.py` says how."
     total = found["total"]
     told = (
         f"{total['tickets']:,} tickets over three and a half years, of which {share(total['precision'])} were followed "
         f"by a failure within 30 days; {total['failures_foreseen_a_day_ahead']:,} of {total['failures']:,} failures "
         f"foreseen at least a day ahead, median lead {total['median_lead_days']:.0f} days. Data: Backblaze."
     )
+    opened = ", ".join(
+        f'"{name}" {row["tickets"]:,.0f} ({share(row["precision"])})' for name, row in found["opened_by"].items()
+    )
+    rows = [
+        (
+            str(1 + year), f"{row['tickets']:,}", share(row["precision"]), f"{row['failures']:,}",
+            f"{row['failures_foreseen_a_day_ahead']:,}", f"{row['median_lead_days']:.0f} days",
+        )
+        for year, row in enumerate(found["years"])
+    ]  # fmt: skip
+    titles = ("Year", "Tickets", "Failed within 30 days", "Failures", "Foreseen a day ahead", "Median lead")
+    table = f"By title: {opened}.\n\n" + "\n".join(_table(titles, rows))
     there = (DOCUMENT.parent / DISKS_PICTURE).is_file()
-    return told + (f"\n\n![Tickets a month, precision and lead time of real disks]({DISKS_PICTURE})" if there else "")
+    picture = f"\n\n![Tickets a month, precision and lead time of real disks]({DISKS_PICTURE})" if there else ""
+    return f"{told}\n\n{table}{picture}"
 
 
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
