@@ -162,7 +162,7 @@ def _cost(found: Any) -> str:
 
 def _disks(found: Any) -> str:
     if found is None:
-        return "Not measured yet: `bench/replay_disks.py` says how."
+        return "Not measured yet: `python -m bench.replay_disks --data DISKS --played PLAYED`."
     total = found["total"]
     told = (
         f"{total['tickets']:,} tickets over three and a half years, of which {share(total['precision'])} were followed "
