@@ -98,7 +98,7 @@ class RuleState:
 
 
 def evaluate(
-    ruleset: RuleSet, state: RuleState, *, column: Column, device_type: Sequence[str], now_ms: int
+    ruleset: RuleSet, state: RuleState, *, column: Column, device_type: Sequence[str | None], now_ms: int
 ) -> tuple[RuleState, tuple[Transition, ...]]:
     """Advance every rule on every device by one evaluation.
 
@@ -112,7 +112,8 @@ def evaluate(
         ruleset: the rules.
         state: how far they had come; its devices may be fewer.
         column: from a fact's name to (devices,) values in its own unit, NaN where unknown.
-        device_type: (devices,) product types.
+        device_type: (devices,) product types; None where a device is out of service: no rule speaks of it, and what
+            fires there is over after `keep_firing_for`.
         now_ms: event time of the evaluation; never earlier than that of the one before.
 
     Returns:
@@ -139,13 +140,13 @@ def evaluate(
 class _Facts:
     """Columns of one evaluation, fetched once each and cut to the devices a rule speaks of."""
 
-    def __init__(self, column: Column, device_type: Sequence[str]) -> None:
+    def __init__(self, column: Column, device_type: Sequence[str | None]) -> None:
         self.column = column
         self.count = len(device_type)
-        codes: dict[str, int] = {}
+        codes: dict[str | None, int] = {}
         self.code = np.fromiter((codes.setdefault(kind, len(codes)) for kind in device_type), np.int64, self.count)
         self.codes = codes
-        self.scopes: dict[tuple[str, ...], Integers] = {(): np.arange(self.count)}
+        self.scopes: dict[tuple[str, ...], Integers] = {(): np.flatnonzero(self.code != codes.get(None, -1))}
         self.whole: dict[str, Floats] = {}
         self.cut: dict[tuple[tuple[str, ...], str], Floats] = {}
 
@@ -156,14 +157,19 @@ class _Facts:
             self.scopes[types] = np.flatnonzero(np.isin(self.code, wanted))
         return self.scopes[types]
 
-    def values(self, name: str, types: tuple[str, ...] = ()) -> Floats:
-        """The column of a fact, over the devices of these types."""
+    def column_of(self, name: str) -> Floats:
+        """The column of a fact, over all devices."""
         if name not in self.whole:
             self.whole[name] = self.column(name)
-        if not types:
-            return self.whole[name]
+        return self.whole[name]
+
+    def values(self, name: str, types: tuple[str, ...]) -> Floats:
+        """The column of a fact, over the devices of these types; of none: over all that are in service."""
+        devices = self.devices(types)
+        if devices.size == self.count:
+            return self.column_of(name)
         if (types, name) not in self.cut:
-            self.cut[types, name] = self.whole[name][self.devices(types)]
+            self.cut[types, name] = self.column_of(name)[devices]
         return self.cut[types, name]
 
     def judged(self, rule: Rule) -> tuple[Integers, Flags, Flags]:
@@ -175,7 +181,7 @@ class _Facts:
         """The changes of one rule, with the value of its first fact."""
         if not changes:
             return []
-        values = self.values(rule.expr.names[0]) if rule.expr.names else np.full(self.count, np.nan)
+        values = self.column_of(rule.expr.names[0]) if rule.expr.names else np.full(self.count, np.nan)
         return [Transition(rule.alert, at, kind, now_ms, since, float(values[at])) for at, kind, since in changes]
 
 

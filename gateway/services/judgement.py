@@ -109,7 +109,7 @@ class Judgement:
         self.precedents.note((*findings.opened, *findings.changed), now_ms, self.roster)
         self.forecaster.advance(block, self.roster, now_ms)
         self.outlook.advance(block, self.roster, now_ms, codes=self.engine.logs.warnings)
-        types = [device.type for device in self.roster.devices]
+        types = [None if device.revoked else device.type for device in self.roster.devices]
         self.state, transitions = evaluate(
             self.rules, self.state, column=self.facts.column, device_type=types, now_ms=now_ms
         )

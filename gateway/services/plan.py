@@ -232,7 +232,7 @@ class _Plan:
     def _recovered(self, incident: Incident, ticket_id: str) -> None:
         self._tell(ticket_id, incident, f"recovered-{incident.reopened}", "The device has recovered.", "solved")
         told, device = self.people.told(ticket_id), self.casework.device(incident.device_id)
-        if told and device is not None:
+        if told and device is not None and not device.revoked:
             self._write(
                 RuleInfo(name="", template=RECOVERED), incident, ticket_id, device, evidence=Evidence(), only=told
             )

@@ -77,7 +77,7 @@ class Turn:
             rules={rule.alert: rule_info(rule) for rule in judgement.rules.rules},
             fleet=Fleet.of(()), device=roster.device, texts=texts, sender=sender,
         )  # fmt: skip
-        self._devices_known = -1
+        self._devices_known = (-1, -1)  # how many, and how often what is known of one was replaced
         self._cases = True  # whether the casebook may hold open or recent incidents
         self._people = People(
             contacts=lambda customer: people.contacts_for(ledger, customer),
@@ -254,8 +254,9 @@ class Turn:
     def _plan(self, alerts: tuple[Alert, ...], *, now_ms: int, window: int | None) -> TurnOutcome:
         view = caseview.load_view(self.ledger, now_ms=now_ms)
         self._cases = bool(alerts or view.open or view.recent)
-        if self._devices_known != len(self.roster.devices):
-            self._devices_known = len(self.roster.devices)
+        known = (len(self.roster.devices), self.roster.replaced)
+        if self._devices_known != known:
+            self._devices_known = known
             self._casework = replace(self._casework, fleet=Fleet.of(self.roster.devices))
         return plan_turn(
             alerts,
@@ -278,7 +279,6 @@ class Turn:
         if block.births or block.presence:
             for device in registry.record_births(self.ledger, block.births, block.presence):
                 self.roster.put_device(device)
-                self._devices_known = -1
 
     def _note(self, outcome: TurnOutcome, verdict: Verdict, *, took_s: float, values: int) -> None:
         self.watch.count("turns")

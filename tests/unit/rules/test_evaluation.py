@@ -76,6 +76,23 @@ def test_a_rule_speaks_of_its_types_only(tmp_path: Path) -> None:
     assert state.firing("High").tolist() == [1, 2]
 
 
+def test_of_what_is_out_of_service_no_rule_speaks_and_what_fires_there_ends(tmp_path: Path) -> None:
+    rules = ruleset(
+        tmp_path, "- {alert: High, expr: x > 1}\n- {alert: Lock, types: [lock], expr: x > 1, keep_firing_for: 1m}"
+    )
+    state, _ = run(rules, [[2, 2]], types=["lock", "lock"])
+
+    told = []
+    for minute in (1, 2):
+        state, new = evaluate(
+            rules, state, column=lambda _: np.array([2.0, 2.0]), device_type=["lock", None], now_ms=minute * MINUTE
+        )
+        told += [(t.rule, t.device, t.state, t.at_ms // MINUTE) for t in new]
+
+    assert told == [("High", 1, "resolved", 1), ("Lock", 1, "resolved", 2)]
+    assert state.firing("High").tolist() == state.firing("Lock").tolist() == [0]
+
+
 def test_a_fleet_may_grow(tmp_path: Path) -> None:
     rules = ruleset(tmp_path, "- {alert: High, expr: x > 1, for: 1m}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -301,6 +302,23 @@ def test_recovery_solves_the_ticket_and_thanks_whom_it_had_warned(house: House) 
     (detail,) = house.tickets()
     assert detail.row.ticket.status == "solved"
     assert [m.template for m in detail.messages] == ["battery_wearing_out", "recovered"]
+
+
+def test_a_device_that_was_revoked_is_judged_no_more_and_its_owner_thanked_for_nothing(house: House) -> None:
+    house.pass_({0: 60.0}, at=T0)
+    (detail,) = house.tickets()
+    outbox.mark_sending(house.engine, detail.messages[0].message_id, now_ms=T0)
+    outbox.mark_sent(house.engine, detail.messages[0].message_id, provider_id="p", now_ms=T0)
+
+    device = house.roster.device("d0")
+    assert device is not None
+    house.roster.put_device(replace(device, revoked=True))
+    for minute in range(1, 120):
+        house.pass_({1: 20.0}, at=T0 + minute * MINUTE)
+
+    (detail,) = [t for t in house.tickets() if t.row.ticket.device_id == "d0"]  # none for its silence
+    assert detail.row.ticket.status == "solved"
+    assert [m.template for m in detail.messages] == ["battery_wearing_out"]
 
 
 def test_a_stopped_turn_ends_its_catching_up(house: House) -> None:
