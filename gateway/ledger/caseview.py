@@ -143,16 +143,15 @@ def find_ticket(engine: Engine, ticket_id: str) -> TicketDetail:
         row = connection.execute(_tickets().where(wanted)).one_or_none()
         if row is None:
             raise NotFound("ticket", ticket_id)
-        found = select(incidents).where(
-            (incidents.c.incident_id == row.incident_id) | (incidents.c.parent_id == row.incident_id)
-        )
-        every = [_incident(one) for one in connection.execute(found.order_by(incidents.c.incident_id))]
+        family = (incidents.c.incident_id == row.incident_id) | (incidents.c.parent_id == row.incident_id)
+        found = select(incidents).where(family).order_by(incidents.c.incident_id)
+        every = [_incident(one) for one in connection.execute(found)]
         children = tuple(i for i in every if i.incident_id != row.incident_id)
         return TicketDetail(
             row=_ticket_row(row),
             incident=next(i for i in every if i.incident_id == row.incident_id),
             children=children,
-            alerts=_alerts(connection, alerts.c.incident_id.in_([i.incident_id for i in every])),
+            alerts=_alerts(connection, alerts.c.incident_id.in_(select(incidents.c.incident_id).where(family))),
             events=_events(connection, row.ticket_id),
             messages=_messages(connection, messages.c.ticket_id == row.ticket_id),
         )

@@ -34,6 +34,7 @@ from gateway.services.deadletters import DeadLetters
 
 T = TypeVar("T")
 LONGEST_RETRY_S = 30.0
+QUIET_S = 30.0  # without a window, after which there is no backlog: a source that has one gives it at once
 MARK_TICK_S = 0.25
 log = structlog.get_logger(__name__)
 
@@ -99,7 +100,13 @@ class Receiver:
         self._marked_s: dict[DeviceId, float] = {}
         self.counts: Counter[str] = Counter()
         self.blocked = ""  # the code with which the store refuses now; "" while it takes what comes
-        self.lag_ms = 0  # age of the newest committed window's oldest delivery, when it was committed
+        self._lag_ms, self._accounted_s = 0, 0.0  # of the newest window, and when it was committed
+
+    @property
+    def lag_ms(self) -> int:
+        """Age of the newest committed window's oldest delivery when it was committed; 0 once nothing more has come."""
+        over = not self._committing and time.monotonic() - self._accounted_s > QUIET_S
+        return 0 if over else self._lag_ms
 
     async def run(self) -> None:
         """Receive until cancelled. An error of the store, the ledger or the turn ends it; a restart loses nothing."""
@@ -219,7 +226,7 @@ class Receiver:
         counts.update({f"refused.{code}": n for code, n in refused.items()})
         counts.update({f"dropped.{code}": n for code, n in harvest.dropped.items()})
         oldest_ms = min((d.at_ms for d in item.window if d.at_ms), default=item.now_ms)
-        self.lag_ms = max(0, self._now_ms() - oldest_ms)
+        self._lag_ms, self._accounted_s = max(0, self._now_ms() - oldest_ms), time.monotonic()
         log.info(
             "receive.window", number=number, size=len(item.window), new=len(harvest.keys),
             values=len(harvest.columns.value),

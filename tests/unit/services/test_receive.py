@@ -76,6 +76,14 @@ async def receive(trace: Trace, *, fleet=None, until: int, **more) -> Receiver:
     return receiver
 
 
+async def test_a_backlog_is_told_until_nothing_more_has_come(monkeypatch: pytest.MonkeyPatch):
+    receiver = await receive(Trace([delivery(batch(0), at_ms=NOW_MS - 90_000)]), until=1)
+
+    assert receiver.lag_ms == 90_000
+    monkeypatch.setattr("gateway.services.receive.QUIET_S", 0.0)
+    assert receiver.lag_ms == 0
+
+
 async def test_series_are_saved_before_the_append_and_the_acknowledgement_and_turn_come_after():
     trace = Trace([delivery(batch(0)), delivery(batch(1))])
 
