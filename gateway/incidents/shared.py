@@ -1,6 +1,7 @@
 """Finding the shared cause: many devices of one site, firmware or the whole fleet with the same rule within a time.
 
-They become children of one parent incident, which gets the ticket; a child that had its ticket before keeps it.
+They become children of one parent incident, which gets the ticket; a child that had its ticket before keeps it. While
+others go on to fall ill, each that does joins; who falls ill a day after the last of them is ill by itself.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class Scope:
 
 SCOPES = (Scope("fleet", 600_000), Scope("firmware", 86_400_000), Scope("site", 600_000))
 """Widest first: a broker that is down is one cause, not one for each site."""
+JOINS_MS = 86_400_000  # since the newest child, within which one more is of the same cause; later it is ill by itself
 MIN_DEVICES = 5  # fewer are told one by one: a person sees that pattern unaided (judgement)
 MIN_SHARE = 0.3  # of the devices in scope; chance does not strike a third of them at once (judgement)
 
@@ -31,19 +33,31 @@ MIN_SHARE = 0.3  # of the devices in scope; chance does not strike a third of th
 def find_parents(incidents: Mapping[Key, Incident], *, fleet: Fleet, now_ms: int) -> dict[Key, Incident]:
     """Parents that are new or changed, and their children with `parent_id` set, by (device id, cause)."""
     changed: dict[Key, Incident] = {}
+    newest = _newest_children(incidents)
     for (label, value, cause), children in _groups(incidents, fleet, now_ms):
         free = [c for c in children if c.parent_id is None and (c.device_id, c.cause) not in changed]
         parent_key = ("", f"{cause} {label}={value}")
         parent = changed.get(parent_key, incidents.get(parent_key))
-        if parent is None or parent.state != "open":
-            if len(free) < MIN_DEVICES or len(free) < MIN_SHARE * fleet.sizes.get((label, value), 0):
-                continue
+        goes_on = parent is not None and parent.state == "open"
+        many = len(free) >= MIN_DEVICES and len(free) >= MIN_SHARE * fleet.sizes.get((label, value), 0)
+        if not many and not (parent is not None and goes_on and now_ms - newest[parent.incident_id] <= JOINS_MS):
+            continue
+        if parent is None or not goes_on:
             parent = _parent(parent_key[1], free)
         for child in free:
             changed[(child.device_id, child.cause)] = replace(child, parent_id=parent.incident_id)
         if free:
             changed[parent_key] = replace(parent, severity=worst(i.severity for i in (parent, *free)))
     return changed | _ended(incidents, changed)
+
+
+def _newest_children(incidents: Mapping[Key, Incident]) -> dict[str, int]:
+    """When the newest child of each parent was opened; a parent without any counts as opened long ago."""
+    found: dict[str, int] = defaultdict(int)
+    for incident in incidents.values():
+        if incident.parent_id:
+            found[incident.parent_id] = max(found[incident.parent_id], incident.opened_ms)
+    return found
 
 
 def _groups(

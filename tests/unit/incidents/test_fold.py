@@ -192,6 +192,16 @@ def test_what_a_person_closed_is_no_part_of_a_shared_cause():
     assert {i.parent_id for i in book.view.recent} == {None}
 
 
+@pytest.mark.parametrize(("later", "told"), [(HOUR, "shared_cause"), (48 * HOUR, "")])
+def test_a_device_joins_a_shared_cause_that_goes_on_only_while_others_fall_ill(later, told):
+    book = Book(labels=fleet(10, site="north"))
+    book.fold(*(alert(device=f"d{n}") for n in range(6)))
+
+    book.fold(alert(device="d8", at=T0 + later), now=T0 + later)
+
+    assert [i.muted for i in book.view.open if i.device_id == "d8"] == [told]
+
+
 def test_a_few_devices_of_a_large_fleet_are_no_shared_cause():
     book = Book(labels=fleet(100, site="north"))
     book.fold(*(alert(device=f"d{n}") for n in range(6)))
