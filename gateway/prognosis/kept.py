@@ -7,6 +7,7 @@ probabilities learned from what is kept are those of all that was.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,11 @@ from numpy.typing import NDArray
 from gateway.model import Flags, Floats, Integers
 from gateway.prognosis.features import Rows
 from gateway.prognosis.remaining import Past
+from gateway.prognosis.risk import FIRST_LABELS
 
 ROOM = 400_000  # rows: 180 MB with 110 features; 43,625 disks that report changes fill a third in a month
 FREED = 0.1  # of the room, so that it is short only now and then
+NAMED = 0.9  # of the failures, from which on parts are told apart
 DEVICE, T_MS, HELD, STANDS, WORN = 0, 1, 2, 3, 4
 """What is known of a row: whose, when, the time it speaks for, how many rows it stands for, whether it shows wear."""
 DEARER = 3  # halvings of plain rows before one of worn ones, of those before young ones, of those before failing ones
@@ -30,6 +33,7 @@ class Kept:
         self.horizon_ms, self.room = horizon_ms, room
         self.count = 0
         self.failures = np.empty((0, 2), np.int64)  # device, time
+        self.causes = np.empty(0, np.str_)  # (failures,) what failed; "" where unknown
         self.departures = np.empty((0, 2), np.int64)  # device, time
         self._rows: Rows = np.empty((0, 0), np.float32)  # (room, features); the first `count` are kept
         self._about = np.empty((0, 5))  # (room, 5) floats hold milliseconds exactly for 280,000 years
@@ -69,9 +73,10 @@ class Kept:
         if end > self.room:
             self._thin()
 
-    def failed(self, device: Integers, t_ms: Integers) -> None:
-        """Learn of (failures,) failures."""
+    def failed(self, device: Integers, t_ms: Integers, causes: Sequence[str] = ()) -> None:
+        """Learn of (failures,) failures; no causes: unknown."""
         self.failures = np.concatenate([self.failures, np.stack([device, t_ms], 1).astype(np.int64)])
+        self.causes = np.append(self.causes, np.array(causes or ("",) * device.size, np.str_))
 
     def gone(self, device: Integers, t_ms: Integers) -> None:
         """Learn of (departures,) devices that were taken out of service."""
@@ -85,9 +90,10 @@ class Kept:
         left, there = self.left_ms(), _until(self.departures, self.device, self.t_ms)
         return (self.t_ms + self.horizon_ms <= now_ms) & ((there > self.horizon_ms) | (left <= there))
 
-    def left_ms(self) -> Floats:
-        """(rows,) from each row to the next known failure of its device; inf where there is none."""
-        return _until(self.failures, self.device, self.t_ms)
+    def left_ms(self, cause: str | None = None) -> Floats:
+        """(rows,) from each row to the next known failure of its device, of one cause or any; inf where none is."""
+        told = self.failures if cause is None else self.failures[self.causes == cause]
+        return _until(told, self.device, self.t_ms)
 
     def past(self, only: Integers | None = None) -> Past:
         """A copy of all rows, or of those of some devices."""
@@ -103,11 +109,21 @@ class Kept:
         drawn = np.searchsorted(mass, mass[-1] * (np.arange(most) + 0.5) / most)
         return np.asarray(self.rows[drawn])
 
+    def parts(self, replaced: Sequence[str]) -> tuple[str, ...]:
+        """The parts that failures are told apart by: those of `replaced` that failed often enough, two at least.
+
+        Other causes, as most of tickets, say what was seen; where many failures name no part, none stands for all.
+        """
+        causes, count = np.unique(self.causes, return_counts=True)
+        often = (count >= FIRST_LABELS) & np.isin(causes, replaced)
+        told = often.sum() > 1 and count[often].sum() >= NAMED * count.sum()
+        return tuple(causes[often].tolist()) if told else ()
+
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """What `restore` takes."""
         return {
             "kept_rows": self.rows, "kept_about": self._about[: self.count], "failures": self.failures,
-            "departures": self.departures,
+            "causes": self.causes, "departures": self.departures,
         }  # fmt: skip
 
     @classmethod
@@ -115,6 +131,7 @@ class Kept:
         """What a snapshot held; a snapshot of an older version has failures alone."""
         new = cls(horizon_ms)
         new.failures = np.array(snapshot["failures"])
+        new.causes = np.array(snapshot.get("causes", np.full(len(new.failures), "")), np.str_)
         if "kept_rows" in snapshot:
             new._rows, new._about = np.array(snapshot["kept_rows"]), np.array(snapshot["kept_about"])
             new.count = len(new._rows)

@@ -3,6 +3,7 @@
 `risk.failure_ratio` is the probability of failure within the horizon; NaN before the fleet has shown ten failures, for
 before that nothing honest can be said of probability. `risk.prior_score` ranks devices from the first day. Of devices
 likely to fail, `risk.days_left`, `risk.days_low` and `risk.days_high` say when, where those that failed before tell.
+Where failures and service records name parts, it is that of any part, and the likeliest is named (`parts.py`).
 `risk.growth_score` says how fast most amplitudes of a device grow (`gateway.prognosis.growth`); 1.0 is no chance.
 
 A device is looked at when it has sent something, at most daily in a month; one that sends nothing, as where only
@@ -14,25 +15,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gateway.model import Block, Flags, Floats, Forecast, Integers, Roster
-from gateway.prognosis import prior, remaining
-from gateway.prognosis.calibration import Calibration, Coverage, Intervals
+from gateway.prognosis import prior
+from gateway.prognosis.calibration import Coverage
 from gateway.prognosis.features import Features, Rows
-from gateway.prognosis.forest import Forest
 from gateway.prognosis.growth import Growth
 from gateway.prognosis.kept import Kept
+from gateway.prognosis.lesson import KINDS, Learned, Lesson
 from gateway.prognosis.pack import packed, unpacked
-from gateway.prognosis.remaining import Past, Remaining, Told
-from gateway.prognosis.risk import Examples, RiskModel, train
-from gateway.prognosis.smooth import Line, Smooth
-from gateway.prognosis.time_left import TimeLeft, TimeLeftModel
-from gateway.prognosis.trees import Boosted
+from gateway.prognosis.parts import PartsModel
+from gateway.prognosis.remaining import Remaining, Told
+from gateway.prognosis.risk import Examples, RiskModel
+from gateway.prognosis.time_left import TimeLeft
 
 LOOKS = 30  # in a horizon: daily for a month
 RESTS = 3  # looks in a horizon at a device that sends nothing
@@ -48,40 +47,6 @@ taken away, ms."""
 NEVER = -1
 NEW = (0, NEVER, NEVER)
 ENOUGH = 10  # answers whose truth came out, from which it is said how often they held
-
-
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """What may be learned from by now: a copy, so that learning may take its time on another thread."""
-
-    examples: Examples  # whose horizon is over
-    rows: Rows  # drawn evenly from all looks, for what is usual
-    past: Past  # the same, with what became of each
-    now_ms: int
-    horizon_ms: int
-
-    def learn(self) -> Learned:
-        """Seconds of work for tens of thousands of rows."""
-        usual = prior.learn(self.rows, self.examples.names) if len(self.rows) else None
-        model = train(self.examples) if len(self.examples.rows) else None
-        names = self.examples.names
-        left = remaining.learn(self.past, names, now_ms=self.now_ms, horizon_ms=self.horizon_ms) if model else None
-        return Learned(usual, model, left)
-
-
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """What came of a lesson; None where too little is known."""
-
-    usual: prior.Prior | None
-    model: RiskModel | None
-    left: Remaining | None
-
-
-KINDS = (
-    Learned, prior.Prior, RiskModel, Boosted, Forest, Calibration, Remaining, TimeLeftModel, Smooth, Line, Intervals,
-)  # fmt: skip
-"""What a snapshot's model may be made of."""
 UNFIT = (TypeError, KeyError, ValueError, ImportError, OSError)  # another version's, or its library is gone
 
 
@@ -92,12 +57,14 @@ class Outlook:
         self.horizon_ms = horizon_ms
         self.features = Features(horizon_ms)
         self.model: RiskModel | None = None
+        self.parts: PartsModel | None = None
         self._prior: prior.Prior | None = None
         self._left: Remaining | None = None
         self._told = Told()
         self._growth, self._now_ms = Growth(horizon_ms), 0
         self._roster = Roster()
         self._course_of = np.empty(0, np.int64)  # (series,)
+        self._shift_of = np.empty(0, np.int64)  # (series,) the course that tells whether a gauge has shifted, or -1
         self._looked_ms = -1
         self._models: dict[str, int] = {}  # numbers of devices' models
         self._of_model = np.empty(0, np.float32)  # (devices,)
@@ -119,9 +86,11 @@ class Outlook:
         self._roster, self._now_ms = roster, now_ms
         self._grow(roster, now_ms)
         self._growth.advance(block, roster)
-        live = ~block.late & _last_of_hour(block)
-        course, t_ms, value = [self._course_of[block.series[live]]], [block.t_ms[live]], [block.value[live]]
-        owner = [roster.series_device[block.series[live]]]
+        live = np.flatnonzero(~block.late & _last_of_hour(block))
+        gauge = live[self._shift_of[block.series[live]] >= 0]
+        both = np.append(live, gauge)
+        course = [self._course_of[block.series[live]], self._shift_of[block.series[gauge]]]
+        t_ms, value, owner = [block.t_ms[both]], [block.value[both]], [roster.series_device[block.series[both]]]
         for code in self._counted(codes):
             mine = np.array([c == code for c in codes])
             owner.append(block.logs.device[mine])
@@ -154,9 +123,12 @@ class Outlook:
             course, t_ms, self.features.count(f"service:{component}", device), device=none, at_ms=none
         )  # fmt: skip
 
-    def failed(self, device: Integers, t_ms: Integers) -> None:
-        """Take in failures that have come out: from outcome codes of tickets, service records, a recording's truth."""
-        self._kept.failed(device, t_ms)
+    def failed(self, device: Integers, t_ms: Integers, causes: Sequence[str] = ()) -> None:
+        """Take in failures that have come out: from outcome codes of tickets, service records, a recording's truth.
+
+        `causes`: (failures,) what failed, as service records name it; none: unknown.
+        """
+        self._kept.failed(device, t_ms, causes)
         self._told.failed(device, t_ms)
         self._end(device, t_ms)
 
@@ -180,18 +152,34 @@ class Outlook:
         A row of yesterday whose device failed today is left out as well: among the newest rows only failures would be
         known, and whatever grows with time, such as hours in service, would seem to foretell them.
         """
-        kept = self._kept
+        kept, parts = self._kept, self._kept.parts(self._serviced())
         left = kept.left_ms() / self.horizon_ms
         over = np.flatnonzero(kept.decided(now_ms))
         chosen = over[np.lexsort((kept.t_ms[over], kept.device[over]))]
         examples = Examples(
-            kept.rows[chosen], self.names, kept.device[chosen], left[chosen], kept.held[chosen], kept.stands[chosen]
-        )
-        return Lesson(examples, kept.sample(prior.ROOM), kept.past(), now_ms, self.horizon_ms)
+            kept.rows[chosen], self.names[: kept.rows.shape[1]], kept.device[chosen], left[chosen], kept.held[chosen],
+            kept.stands[chosen],
+        )  # fmt: skip
+        of_parts = [kept.left_ms(part)[chosen] / self.horizon_ms for part in parts]
+        return Lesson(
+            examples, kept.sample(prior.ROOM), kept.past(), now_ms, self.horizon_ms, parts,
+            np.stack(of_parts, 1) if parts else None,
+        )  # fmt: skip
+
+    def _serviced(self) -> list[str]:
+        return [name.removeprefix("service:") for name in self.features.columns if name.startswith("service:")]
 
     def adopt(self, learned: Learned) -> None:
-        """Put to work what was learned."""
-        self._prior, self.model, self._left = learned.usual, learned.model, learned.left
+        """Put to work what was learned, and where parts are serviced follow the gauges that it found."""
+        self._use(learned)
+        if self._prior is not None and len(self._serviced()) > 1:
+            for name, _ in self._prior.gauges:
+                column = name.removesuffix(".z_short").replace("metric:", "shift:")
+                self.features.courses(column, np.empty(0, np.int64))
+            self._shift_of = self._shift_of[:0]
+
+    def _use(self, learned: Learned) -> None:
+        self._prior, self.model, self._left, self.parts = learned.usual, learned.model, learned.left, learned.parts
         self._columns.clear()
 
     def train(self, now_ms: int) -> RiskModel | None:
@@ -227,7 +215,10 @@ class Outlook:
         rows = self._newest[device]
         if name == PRIOR and self._prior is not None:
             self._columns[name][device] = self._prior.score(rows, self.names)
-        if name == RATIO and self.model is not None and device.size:
+        if name == RATIO and self.parts is not None and device.size:
+            by_part = self.parts.probability(rows, self.names)
+            self._columns[name][device] = 1.0 - np.prod(1.0 - by_part, axis=1)
+        elif name == RATIO and self.model is not None and device.size:
             self._columns[name][device] = self.model.probability(rows, self.names)
 
     def _days(self) -> tuple[Floats, ...]:
@@ -248,17 +239,24 @@ class Outlook:
         ratio = self.column(RATIO)
         if ratio is None or self.model is None:
             return ()
-        days, known = self.horizon_ms // DAY_MS, self.model.failures
+        days, known = self.horizon_ms // DAY_MS, (self.parts or self.model).failures
         return tuple(
             Forecast(
                 device_id=self._roster.devices[n].device_id, name="failure", made_ms=now_ms, risk_ratio=float(ratio[n]),
                 horizon_ms=self.horizon_ms,
                 reason=f"of 100 devices that look like this, {ratio[n] * 100:.0f} fail within {days} days "
-                f"(learned from {known} failures){self._when(int(n))}",
+                f"(learned from {known} failures){self._which(int(n))}{self._when(int(n))}",
             )
             for n in np.flatnonzero(ratio >= least)
             if only is None or n == only
         )  # fmt: skip
+
+    def _which(self, number: int) -> str:
+        """The part that most likely fails, as a part of a sentence; "" where parts are not told apart."""
+        if self.parts is None:
+            return ""
+        p = self.parts.probability(self._newest[[number]], self.names)[0]
+        return f"; most likely {self.parts.parts[int(p.argmax())]} ({p.max() * 100:.0f} %)"
 
     def _when(self, number: int) -> str:
         """What is known of the time left, as the end of a sentence; "" where that is nothing."""
@@ -278,7 +276,7 @@ class Outlook:
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """All state, and what was learned."""
-        learned = packed(Learned(self._prior, self.model, self._left))
+        learned = packed(Learned(self._prior, self.model, self._left, self.parts))
         return {
             **{f"learned.{name}": array for name, array in learned.items()},
             **{f"growth.{name}": array for name, array in self._growth.snapshot().items()},
@@ -306,7 +304,7 @@ class Outlook:
             new._now_ms = int(snapshot["now_ms"][0])
             new._growth.restore(_part(snapshot, "growth."))
         with suppress(*UNFIT):
-            new.adopt(unpacked(_part(snapshot, "learned."), KINDS))
+            new._use(unpacked(_part(snapshot, "learned."), KINDS))
         return new
 
     def _grow(self, roster: Roster, now_ms: int) -> None:
@@ -321,13 +319,19 @@ class Outlook:
         fresh = [f"{d.type} {d.model}" for d in devices[self._of_model.size :]]
         numbers = [self._models.setdefault(name, len(self._models)) for name in fresh]
         self._of_model = np.append(self._of_model, np.array(numbers, np.float32))
-        first, end = self._course_of.size, roster.series_count
+        self._course_of = self._begun("metric:", self._course_of, roster)
+        self._shift_of = self._begun("shift:", self._shift_of, roster, only=self.features.columns)
+
+    def _begun(self, kind: str, known: Integers, roster: Roster, *, only: Sequence[str] | None = None) -> Integers:
+        """(series,) courses of one kind, those of new series begun; -1 where its column is not among `only`."""
+        first, end = known.size, roster.series_count
         device, metric = roster.series_device[first:end], roster.series_metric[first:end]
-        course = np.empty(end - first, np.int64)
+        course = np.full(end - first, -1)
         for number in np.unique(metric).tolist():
-            mine = metric == number
-            course[mine] = self.features.courses(f"metric:{roster.metrics[number]}", device[mine])
-        self._course_of = np.concatenate([self._course_of, course])
+            mine, column = metric == number, f"{kind}{roster.metrics[number]}"
+            if only is None or column in only:
+                course[mine] = self.features.courses(column, device[mine])
+        return np.concatenate([known, course])
 
     def _counted(self, codes: Sequence[str]) -> list[str]:
         """Those of a block's codes that are followed."""

@@ -65,7 +65,14 @@ class PartsModel:
 
 
 def train(
-    rows: Rows, names: Sequence[str], device: Integers, left: Floats, *, parts: tuple[str, ...], seed: int = 0
+    rows: Rows,
+    names: Sequence[str],
+    device: Integers,
+    left: Floats,
+    *,
+    parts: tuple[str, ...],
+    weight: Floats | None = None,
+    seed: int = 0,
 ) -> PartsModel | None:
     """A model of the failures of all parts, or None where fewer than 50 are known, or of fewer than three devices.
 
@@ -75,6 +82,7 @@ def train(
         device: (rows,).
         left: (rows, parts) horizons to the next failure of each part; inf where none is known.
         parts: as services name them.
+        weight: (rows,) what each tells trees and calibration beside the others; None: one.
         seed: of the drawing of rows and of the trees.
 
     Sources: counts of signs as naive Bayes with a Dirichlet prior (T. Mitchell 1997, Machine Learning, ch. 6); pooling
@@ -87,7 +95,7 @@ def train(
         return None
     signs = _signs(rows, names, device, left, parts)
     plain = tuple(name for name in names if "." not in name)
-    picked, weight = _drawn(np.asarray(failed.any(axis=1)), seed)
+    picked, weight = _drawn(np.asarray(failed.any(axis=1)), np.ones(len(rows)) if weight is None else weight, seed)
     x = _instances(signs, parts, plain, rows[picked], names)
     form = replace(form_for(failures * len(parts) * (PARTS - 1) // PARTS), rising=_rising(x.shape[2]))
 
@@ -229,12 +237,12 @@ def _flat(x: Rows) -> Rows:
     return x.reshape(-1, x.shape[2])
 
 
-def _drawn(failed: Flags, seed: int) -> tuple[Integers, Floats]:
+def _drawn(failed: Flags, told: Floats, seed: int) -> tuple[Integers, Floats]:
     """Rows for trees, in order: all before failures, and some of the others, weighted back."""
     calm = np.flatnonzero(~failed)
     some = np.random.default_rng(seed).choice(calm, min(calm.size, ROOM), replace=False)
     picked = np.sort(np.concatenate([np.flatnonzero(failed), some]))
-    weight = np.where(failed[picked], 1.0, calm.size / max(some.size, 1))
+    weight = np.where(failed[picked], 1.0, calm.size / max(some.size, 1)) * told[picked]
     return picked, weight / weight.mean()
 
 

@@ -133,7 +133,7 @@ class Judgement:
 
     def failed(self, device: Integers, t_ms: Integers, causes: Sequence[str]) -> None:
         """Learn of failures that have come out: (failures,) device numbers, times and causes, "" where unknown."""
-        self.outlook.failed(device, t_ms)
+        self.outlook.failed(device, t_ms, causes)
         self.engine.logs.ahead.failed(device, t_ms)
         for number, at_ms, cause in zip(device.tolist(), t_ms.tolist(), causes, strict=True):
             self.engine.suspect(number, at_ms - CREEPS_MS, at_ms)

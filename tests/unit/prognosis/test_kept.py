@@ -68,3 +68,18 @@ def test_of_what_was_taken_away_only_days_whose_outcome_is_known_are_learned_fro
     assert decided[1] == [*range(20), *range(30, 50)]
     assert decided[0] == [*range(40), *range(45, 50)]
     assert decided[2] == [*range(50)]
+
+
+def test_causes_of_failures_outlive_a_restart_and_parts_are_those_that_are_replaced_and_fail_often():
+    kept = Kept(HORIZON)
+    for day, cause in enumerate(["fan", "pump"] * 10 + ["valve"] * 2):
+        kept.failed(np.array([day]), np.array([day]), (cause,))
+    kept.keep(np.arange(2), 0, np.zeros((2, 1), np.float32), np.ones(2), np.zeros(2, bool))
+
+    again = Kept.restore(kept.snapshot(), HORIZON)
+
+    assert again.parts(["fan", "pump", "valve"]) == ("fan", "pump")
+    assert again.parts(["fan", "valve"]) == ()
+    assert again.left_ms("pump").tolist() == [np.inf, 1.0]
+    again.failed(np.arange(9), np.full(9, 99))
+    assert again.parts(["fan", "pump", "valve"]) == ()

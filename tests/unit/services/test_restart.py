@@ -40,7 +40,7 @@ def lived(judgement, told, *, first, last):
     for day in range(first, last):
         judgement.advance(block_of(values[:, day : day + 1], step_ms=DAY_MS, first=day), START_MS + day * DAY_MS)
         gone = np.flatnonzero(end == day)
-        judgement.outlook.failed(gone, np.full(gone.size, START_MS + day * DAY_MS))
+        judgement.failed(gone, np.full(gone.size, START_MS + day * DAY_MS), ("disk",) * gone.size)
 
 
 @pytest.mark.timeout(60)
