@@ -3,7 +3,7 @@
 `risk.failure_ratio` is the probability of failure within the horizon; NaN before the fleet has shown ten failures, for
 before that nothing honest can be said of probability. `risk.prior_score` ranks devices from the first day. Of devices
 likely to fail, `risk.days_left`, `risk.days_low` and `risk.days_high` say when, where those that failed before tell.
-Where failures and service records name parts, it is that of any part, and the likeliest is named (`parts.py`).
+Where failures and service records name parts, the ratio is that of any, and the likeliest is named (`parts.py`).
 `risk.growth_score` says how fast most amplitudes of a device grow (`gateway.prognosis.growth`); 1.0 is no chance.
 
 A device is looked at when it has sent something, at most daily in a month; one that sends nothing, as where only
