@@ -69,7 +69,7 @@ class Outlook:
         self._models: dict[str, int] = {}  # numbers of devices' models
         self._of_model = np.empty(0, np.float32)  # (devices,)
         self._replaced = 0
-        self._fates = np.empty((0, 3), np.int64)  # (devices, 3) HEARD, LOOKED, FAILED
+        self._fates = np.empty((0, 3), np.int64)  # (devices, 3) HEARD, LOOKED, ENDED
         self._newest: Rows = np.empty((0, 0), np.float32)  # (devices, features) of the last look at each
         self._kept = Kept(horizon_ms)
         self._columns: dict[str, Floats] = {}  # as of the last look and the last training
