@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,7 @@ class Reader:
     def __init__(self, source: TelemetrySource, *, acknowledge: bool, size: int = 100) -> None:
         self.source = source
         self.windows: list[list[Delivery]] = []
+        self.acknowledged: list[bytes] = []
         self._task = asyncio.create_task(self._read(acknowledge, size))
 
     async def _read(self, acknowledge: bool, size: int) -> None:
@@ -64,6 +66,7 @@ class Reader:
             self.windows.append(window)
             if acknowledge:
                 await self.source.ack(window)
+                self.acknowledged += [delivery.payload for delivery in window]
 
     @property
     def payloads(self) -> list[bytes]:
@@ -74,6 +77,16 @@ class Reader:
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
         await self.source.close()
+
+
+class Counted(deque[Delivery]):
+    """Deliveries that are held, and how many there ever were at once."""
+
+    most = 0
+
+    def append(self, delivery: Delivery) -> None:
+        super().append(delivery)
+        self.most = max(self.most, len(self))
 
 
 async def listening(bench: Bench, **more: object) -> None:
@@ -115,8 +128,7 @@ async def test_what_was_not_acknowledged_comes_again_and_what_was_does_not(bench
     device = await Device(bench.port, "d0").connected()
     first = Reader(bench.open(), acknowledge=True)
     await device.publish(TOPIC, b"acknowledged")
-    await until(lambda: b"acknowledged" in first.payloads)
-    await asyncio.sleep(0.1)  # the acknowledgement is on its way; nothing tells that it arrived
+    await until(lambda: b"acknowledged" in first.acknowledged)
     await first.close()
     second = Reader(bench.open(), acknowledge=False)
     await device.publish(TOPIC, b"held")
@@ -198,15 +210,15 @@ async def test_what_was_published_while_nobody_listened_comes_later(bench: Bench
 
 async def test_no_more_than_inflight_are_unacknowledged_at_once(bench: Bench):
     await listening(bench, inflight=10)
-    reader = Reader(bench.open(inflight=10), acknowledge=False, size=100)
     device = await Device(bench.port, "d0").connected()
-
     for number in range(30):
         await device.publish(TOPIC, b"%d" % number)
-    await until(lambda: len(set(reader.payloads)) == 10)
-    await asyncio.sleep(0.3)
 
-    assert len(set(reader.payloads)) == 10
+    reader = Reader(bench.open(inflight=10), acknowledge=False, size=100)
+    for so_far in (10, 20, 30):  # all 30 wait, and a window lingers: whoever gave more would have given it
+        await until(lambda so_far=so_far: len(reader.payloads) >= so_far)
+        assert sorted(reader.payloads, key=int) == [b"%d" % number for number in range(so_far)]
+        await reader.source.ack([delivery for window in reader.windows for delivery in window][-10:])
     device.close()
     await reader.close()
 
@@ -235,17 +247,16 @@ async def test_messages_without_an_acknowledgement_are_bounded_too(tmp_path: Pat
     async with running(embedded(tmp_path)) as broker:
         password = broker.config.gateway_password
         source = MqttSource(f"mqtt://127.0.0.1:{broker.mqtt_port}", user=GATEWAY, password=password, inflight=10)
+        source._held = held = Counted()
         await source.open()
         device = await Device(broker.mqtt_port, "d0").connected()
         for number in range(50):
             await device.publish(TOPIC, b"%d" % number, qos=0)
-        await until(lambda: len(source._held) >= 10)
-        await asyncio.sleep(0.3)  # nobody reads: more would be there by now
-        held = len(source._held)
+        await until(lambda: len(held) >= 10)
         reader = Reader(source, acknowledge=True)
         await until(lambda: len(reader.payloads) >= 50)
 
-        assert held == 10
+        assert held.most == 10
         assert reader.payloads == [b"%d" % number for number in range(50)]
         device.close()
         await reader.close()
@@ -256,11 +267,11 @@ async def test_what_the_broker_retains_is_told_when_it_is_published_and_never_ag
     device = await Device(bench.port, "d0").connected()
     first = Reader(bench.open(), acknowledge=True)
     await device.publish(TOPIC, b"kept", retain=True)
-    await until(lambda: b"kept" in first.payloads)
-    await asyncio.sleep(0.1)  # the acknowledgement is on its way; nothing tells that it arrived
+    await until(lambda: b"kept" in first.acknowledged)
     await first.close()
-    second = Reader(bench.open(), acknowledge=True)
-    await asyncio.sleep(0.3)  # subscribed, and the retained message would be there
+    source = bench.open()
+    second = Reader(source, acknowledge=True)
+    await source.open()  # subscribed: what is retained comes with that, before all that is published later
     await device.publish(TOPIC, b"after")
     await until(lambda: b"after" in second.payloads)
 
