@@ -20,6 +20,7 @@ from bench.detection.scorer import shared
 
 PARTS = ("anomaly", "failures", "logs")
 SECTIONS = ("failures.disks", "failures.machines", "failures.runs")
+PER_1000 = ("s for 1,000 series", "MB kept for 1,000 series")
 SAYS = {True: "yes", False: "no", None: ""}
 
 
@@ -58,10 +59,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _table(rows: list[Row]) -> Table:
-    table = Table("figure", "ours", "baseline", "published", "reach", "reached", "seconds", "MB")
+    table = Table("figure", "ours", "baseline", "published", "reach", "reached", "seconds", "MB", *PER_1000)
     for row in rows:
         figures = ("-" if x is None else f"{x:.3g}" for x in (row.ours, row.baseline, row.published, row.reach))
-        table.add_row(row.figure, *figures, SAYS[row.reached], f"{row.seconds:.1f}", f"{row.memory_mb:.0f}")
+        table.add_row(
+            row.figure, *figures, SAYS[row.reached], f"{row.seconds:.1f}", f"{row.memory_mb:.0f}",
+            *(f"{x:.2f}" for x in row.per_thousand or ()),
+        )  # fmt: skip
     return table
 
 

@@ -10,8 +10,8 @@ F1, `event` (that something set in) for events and budgets, `alarm` (one per eve
 
 from __future__ import annotations
 
-import resource
 import time
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from bench.detection import scorer as scorers
-from bench.detection.row import Row
+from bench.detection.row import Row, peak_mb
 from gateway.detect import Engine
 from gateway.model import Block, Device, DeviceId, Floats, Roster
 
@@ -65,27 +65,36 @@ def run(data_root: Path, *, train_root: Path | None = None, quick: bool = False)
     scorer = scorers.load("anomaly_score", root, train_root)
     measured: dict[str, float] = {}
     timing: dict[str, float] = {}
+    spent: dict[str, Counter[str]] = {}
     parts: dict[str, tuple[list[Any], Scores]] = {}
     for dataset in ("nab", "skab", "smd", "asd", "jsd2", "smap", "msl"):
         started = time.process_time()
         series = _chosen(scorer, root, dataset, quick=quick)
         if not series:
             continue
-        scores = {s.id: score(s) for s in series}
+        spent[dataset] = Counter()
+        scores = {s.id: score(s, spent[dataset]) for s in series}
         parts[dataset] = (series, scores)
         timing[dataset] = time.process_time() - started
         measured |= FIGURES[dataset](scorer, series, scores)
     elsewhere = {} if train_root is None else _elsewhere(scorer, _root(train_root), quick=quick)
     measured["unseen_false_alarms_day"] = _unseen(scorer, parts, elsewhere)
-    memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+    none: Counter[str] = Counter()
     return [
-        Row(f"anomaly.{key}", *_named(key, value), timing.get(key.split("_")[0], 0.0), memory_mb)
+        Row(
+            f"anomaly.{key}", *_named(key, value), timing.get(of, 0.0), peak_mb(),
+            spent.get(of, none)["series"], spent.get(of, none)["bytes"] / 2**20,
+        )
         for key, value in measured.items()
-    ]
+        for of in [key.split("_")[0]]
+    ]  # fmt: skip
 
 
-def score(series: Any) -> dict[str, Floats]:
-    """What the engine says of every row of one series of the suite: `state`, `event` and `alarm`."""
+def score(series: Any, spent: Counter[str] | None = None) -> dict[str, Floats]:
+    """What the engine says of every row of one series of the suite: `state`, `event` and `alarm`.
+
+    `spent` counts the metrics as `series`, and the bytes that were kept of them.
+    """
     rows, metrics = series.X.shape
     roster = Roster()
     roster.put_device(Device(device_id=DeviceId(series.id), number=0, type=series.dataset))
@@ -110,6 +119,9 @@ def score(series: Any) -> dict[str, Floats]:
         at = start + np.searchsorted(t_ms[start:end], told.t_ms)
         for name, product in (("state", told.state), ("event", told.event), ("alarm", told.alarm)):
             found[name][at] = product
+    if spent is not None:
+        kept = {k: a.nbytes for k, a in engine.snapshot().items() if k.startswith(("series.", "device.", "habits/"))}
+        spent.update(series=metrics, bytes=sum(kept.values()))
     return found
 
 

@@ -6,9 +6,8 @@ Two-fold by device where a root is its own training set; with `train_root`, mode
 
 from __future__ import annotations
 
-import resource
-import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +15,7 @@ import numpy as np
 
 from bench.detection import scorer as scorers
 from bench.detection.fleets import Fleet, disks, hash_of, hours, in_share, machines
-from bench.detection.row import Row
+from bench.detection.row import Row, noting
 from bench.detection.runs import time_left
 from gateway.model import Flags, Floats
 from gateway.prognosis import parts, prior, risk
@@ -113,7 +112,7 @@ def curve(
 def _disk_rows(root: Path, train: Path | None, quick: bool) -> list[Row]:
     if not (root / "backblaze").is_dir():
         return []
-    note = _clock()
+    note = noting("failures")
     share = 0.05 if quick else 1.0
     other = disks(train / "backblaze", share=share) if train else None
     fleet = disks(root / "backblaze", share=share, like=other)
@@ -125,7 +124,7 @@ def _disk_rows(root: Path, train: Path | None, quick: bool) -> list[Row]:
     unlabelled = without_labels(fleet, folds=FOLDS["disks"], trained_on=other)
     least = float(np.quantile(unlabelled, 0.97))
     blind = curve(fleet, _levelled(fleet, unlabelled, least), least=least)
-    return [
+    rows = [
         note("disks.pr_auc", "disks, trained across disks: PR-AUC", found["pr_auc"], 0.267, 0.36),
         note("disks.recall_at_02", "the same: recall at .02 false alarms a year", _at(found, 0.02), 0.337, 0.46),
         note("disks.recall_at_05", "the same: recall at .05", _at(found, 0.05), 0.490, 0.60),
@@ -136,12 +135,13 @@ def _disk_rows(root: Path, train: Path | None, quick: bool) -> list[Row]:
         note("disks.blind.recall_at_02", "the same: recall at .02", _at(blind, 0.02), 0.292, 0.34),
         note("disks.blind.recall_at_05", "the same: recall at .05", _at(blind, 0.05), 0.416, 0.46),
     ]
+    return _with_cost(rows, fleet)
 
 
 def _machine_rows(root: Path, train: Path | None, quick: bool) -> list[Row]:
     if not (root / "azure_pdm").is_dir():
         return []
-    note = _clock()
+    note = noting("failures")
     whole = machines(root / "azure_pdm")
     other = machines(train / "azure_pdm") if train else None
     fleet = whole.only(in_share(whole.device, 0.2)) if quick else whole
@@ -161,19 +161,23 @@ def _machine_rows(root: Path, train: Path | None, quick: bool) -> list[Row]:
         note("machines.logs.recall_at_2", "the same: recall at 2 a year", _at(any_of, 2.0), 0.68, 0.85),
     ]
     if not (root / "azure_pdm" / "exposure_telemetry.csv.gz").is_file():
-        return rows
+        return _with_cost(rows, fleet)
     measured = _measured(fleet, root / "azure_pdm")
     part = fleet.only(measured[0], exposure=measured[1])
     any_of, _, _ = _both(part, by_all[measured[0]], components)
     unlabelled = without_labels(part, folds=FOLDS["machines"], trained_on=other)
     blind = curve(part, unlabelled, least=float(np.quantile(unlabelled, 0.7)))
-    return [
-        *rows,
+    rows += [
         note("machines.telemetry.pr_auc", "machines, telemetry and logs: PR-AUC", any_of["pr_auc"], 0.833, 0.93),
         note("machines.telemetry.recall_at_1", "the same: recall at 1 a year", _at(any_of, 1.0), 0.80, 0.92),
         note("machines.telemetry.lead_h", "the same: median lead at that, hours", _lead(any_of, 1.0), 24.0, 36.0),
         note("machines.blind.pr_auc", "machines with telemetry, no labels: PR-AUC", blind["pr_auc"], 0.633, 0.80),
     ]
+    return _with_cost(rows, fleet)
+
+
+def _with_cost(rows: Sequence[Row], fleet: Fleet) -> list[Row]:
+    return [replace(row, series=fleet.courses, state_mb=fleet.state_mb) for row in rows]
 
 
 def _both(fleet: Fleet, p: Floats, components: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any], Scores]:
@@ -231,14 +235,3 @@ def _lead(found: dict[str, Any], budget: float) -> float:
 
 def _failures(root: Path) -> Path:
     return root / "failures" if (root / "failures").is_dir() else root
-
-
-def _clock() -> Callable[..., Row]:
-    """Makes rows that carry the processor seconds since now and the peak memory."""
-    begun = time.process_time()
-
-    def note(key: str, figure: str, ours: float, baseline: float | None, reach: float | None) -> Row:
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
-        return Row(f"failures.{key}", figure, float(ours), baseline, None, reach, time.process_time() - begun, memory)
-
-    return note

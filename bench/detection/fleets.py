@@ -30,6 +30,8 @@ class Fleet:
     horizon_h: float
     min_lead_h: float
     blackout_h: float
+    courses: int = 0  # whose state the features keep
+    state_mb: float = 0.0
     models: tuple[str, ...] = ()  # of devices, by the number that stands for them in the rows, less one; 0 is any other
 
     def left_h(self, component: str = "") -> Floats:
@@ -120,7 +122,7 @@ def disks(folder: Path, *, share: float = 1.0, like: Fleet | None = None) -> Fle
         np.column_stack([rows, model.astype(np.float32)]), (*features.names, "model"), looks[:, 0], looks[:, 1] * 1.0,
         tuple((number[d], float(t), "disk") for d, t in zip(failures.device, failures.time, strict=True)),
         tuple(zip(of.tolist(), (start * 1.0).tolist(), (end * 1.0).tolist(), strict=True)), 720.0, 24.0, 0.0,
-        models,
+        *_kept(features), models,
     )  # fmt: skip
 
 
@@ -164,7 +166,14 @@ def machines(folder: Path) -> Fleet:
         np.column_stack([rows, more]), (*features.names, "age", "model"), device, looks[:, 1],
         tuple(zip(failures.device.map(number), hours(failures.time).tolist(), failures.component, strict=True)),
         tuple(zip(of.tolist(), start.tolist(), end.tolist(), strict=True)), 72.0, 6.0, 12.0,
+        *_kept(features),
     )  # fmt: skip
+
+
+def _kept(features: Features) -> tuple[int, float]:
+    """How many courses there are, and the MB that are kept of them."""
+    held = features.snapshot()
+    return len(held["state"]), sum(array.nbytes for array in held.values()) / 2**20
 
 
 def hours(times: pd.Series[str]) -> Floats:

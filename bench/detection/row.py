@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 LOWER = ("false_alarms_day", ".calibration_high", ".rmse", ".nasa")
@@ -21,7 +24,14 @@ class Row:
     published: float | None
     reach: float | None
     seconds: float
-    memory_mb: float
+    memory_mb: float  # peak of the process
+    series: int = 0  # that were judged; 0 where nothing is kept of a series
+    state_mb: float = 0.0  # kept of all of them
+
+    @property
+    def per_thousand(self) -> tuple[float, float] | None:
+        """Processor seconds and MB of state for a thousand series; None where nothing is kept of a series."""
+        return (1e3 * self.seconds / self.series, 1e3 * self.state_mb / self.series) if self.series else None
 
     @property
     def reached(self) -> bool | None:
@@ -31,3 +41,18 @@ class Row:
         if self.key.endswith(".coverage"):
             return HELD[0] <= self.ours <= HELD[1]
         return self.ours <= self.reach if self.key.endswith(LOWER) else self.ours >= self.reach
+
+
+def noting(part: str) -> Callable[[str, str, float, float | None, float | None], Row]:
+    """Makes rows of a part, of key, figure, ours, baseline and reach, with the processor seconds since now."""
+    begun = time.process_time()
+
+    def note(key: str, figure: str, ours: float, baseline: float | None, reach: float | None) -> Row:
+        return Row(f"{part}.{key}", figure, float(ours), baseline, None, reach, time.process_time() - begun, peak_mb())
+
+    return note
+
+
+def peak_mb() -> float:
+    """Most memory that this process ever had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.detection.row import Row
+from bench.detection.row import Row, noting
 from gateway.model import Floats, Integers
 from gateway.prognosis import time_left as learned
 from gateway.prognosis.growth import shared_growth
@@ -52,7 +49,7 @@ def time_left(root: Path, train: Path | None, quick: bool) -> list[Row]:
 
 def _engines(folder: Path, name: str, quick: bool) -> list[Row]:
     """Each set has its own official training half, so `--train` changes nothing here."""
-    note = _clock()
+    note = noting("failures")
     train, test = (pd.read_csv(folder / f"{part}_{name}.csv.gz") for part in ("train", "test"))
     truth = pd.read_csv(folder / f"RUL_{name}.csv.gz").rul.to_numpy(np.float64)
     if quick:
@@ -87,7 +84,7 @@ def _engine_lives(table: pd.DataFrame) -> learned.Lives:
 
 def _bearings(folder: Path, train: Path | None, quick: bool) -> list[Row]:
     """Leave one out where a root is its own training set (`quick`: only one of them); a minute is the mean of six."""
-    note = _clock()
+    note = noting("failures")
     lives, end, names = _bearing_lives(folder)
     left = end[lives.unit] - lives.age
     low, median, high = (np.full(left.size, np.nan) for _ in range(3))
@@ -152,7 +149,7 @@ def _warned(unit: Integers, left: Floats, score: Floats) -> float:
 
 def _batteries(folder: Path, train: Path | None) -> list[Row]:
     """Cycles to 80 % of the first capacity at 40, 60 and 80 % of a life, leave one out where a root trains itself."""
-    note = _clock()
+    note = noting("failures")
     cells = _cells(folder)
     others = _cells(train) if train else None
     held: list[bool] = []
@@ -174,7 +171,7 @@ def _batteries(folder: Path, train: Path | None) -> list[Row]:
         note(
             "batteries.coverage",
             "batteries: ends within the 90 % interval",
-            np.mean(held) if held else np.nan,
+            float(np.mean(held)) if held else np.nan,
             None,
             0.9,
         ),
@@ -205,13 +202,3 @@ def _cycled(ways: Ways, cell: Cell, until: float) -> float:
 
 def _of(lives: learned.Lives, chosen: Any) -> learned.Lives:
     return learned.Lives(lives.unit[chosen], lives.age[chosen], lives.value[chosen], lives.condition[chosen])
-
-
-def _clock() -> Callable[..., Row]:
-    begun = time.process_time()
-
-    def note(key: str, figure: str, ours: float, baseline: float | None, reach: float | None) -> Row:
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
-        return Row(f"failures.{key}", figure, float(ours), baseline, None, reach, time.process_time() - begun, memory)
-
-    return note

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,19 @@ def test_a_figure_is_reached_in_its_own_direction(
     key: str, ours: float | None, reach: float | None, reached: bool | None
 ) -> None:
     assert row(key, ours, reach).reached is reached
+
+
+def test_what_a_thousand_series_cost_is_told_where_something_is_kept_of_them(tmp_path: Path) -> None:
+    cheap, dear = replace(row("anomaly.a", 1.0, 1.0), series=500, state_mb=0.6), replace(row("anomaly.b", 1.0, 1.0))
+    dear = replace(dear, seconds=9.0, series=3_000, state_mb=2.4)
+    assert cheap.per_thousand == (2.0, 1.2)
+    assert row("logs.a", 1.0, 1.0).per_thousand is None
+
+    rows = {of.key: asdict(of) for of in (cheap, dear, row("anomaly.c", 1.0, 1.0))}
+    (tmp_path / "x.json").write_text(json.dumps({"commit": "c", "rows": rows}))
+
+    told = sections(tmp_path)["anomaly"].splitlines()[-1]
+    assert told == "By data set, a thousand series took 2 to 3 s of one core, and 0.8 to 1.2 MB are kept of them."
 
 
 def test_only_what_stands_between_markers_is_written_anew() -> None:
