@@ -73,6 +73,9 @@ class Budget:
     def renew(self, state: State, heard_ms: Integers, before_ms: int, now_ms: int) -> None:
         """Count what has waited for a day, and put the threshold where the budget asks for it.
 
+        Source: alarms over a height as a Poisson rate with a gamma prior, A. Gelman et al. (2013), Bayesian Data
+        Analysis, 2.6.
+
         Args:
             state: of `init`; alarms that are counted are forgotten.
             heard_ms: (devices,) when each spoke last; the time of silent ones does not count.

@@ -78,6 +78,8 @@ def _fold(series: Integers, t_ms: Integers, interval_s: Floats, score: Floats, m
 def fold(state: State, samples: Samples, score: Floats) -> Turns:
     """Advance the episodes of one detector through its scores.
 
+    Source: two thresholds, as O. H. Schmitt (1938), A thermionic trigger, Journal of Scientific Instruments 15, 24-26.
+
     Args:
         state: of `init`; advanced in place.
         samples: sorted by series, then time.

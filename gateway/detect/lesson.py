@@ -51,6 +51,8 @@ def challenge(
 ) -> Challenger:
     """Learn a challenger from the rows of one device and compare it with the habit that is `held`.
 
+    Source: both are judged by rows held back, M. Stone (1974), Journal of the Royal Statistical Society B 36, 111-147.
+
     Args:
         held: the champion; None where there is none.
         series: (metrics,) series numbers of the columns.

@@ -80,6 +80,9 @@ class Precedents:
         """What is known of episodes like this one; None where that is too little, or they seldom came before failures.
 
         Where failures of several causes followed, the one which it came before most often, in share.
+
+        Source: counts as of an association rule, R. Agrawal et al. (1993), Mining association rules between sets of
+        items, SIGMOD, 207-216.
         """
         kind, device_type = kind_of(episode), _type(roster, episode.device_id)
         if kind is None:

@@ -245,6 +245,9 @@ class Features:
 
         Returns:
             (looks, len(names)) rows in the order of the looks; NaN where nothing is known.
+
+        Source: means and sums that fade by the time between samples, D. J. Wright (1986), Forecasting data published at
+        irregular time intervals, Management Science 32, 499-510.
         """
         by_time = np.argsort(t_ms, kind="stable")
         looks = np.argsort(at_ms, kind="stable")

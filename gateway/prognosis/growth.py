@@ -49,6 +49,9 @@ def shared_growth(unit: Integers, age: Floats, value: Floats, *, horizon: float)
         age: (rows,) from the unit's start.
         value: (rows, metrics) amplitudes or energies; above nought.
         horizon: how far ahead a warning is of use, in the unit of age; a unit younger than that is heard half or less.
+
+    Sources: running medians against spikes, J. W. Tukey (1977), Exploratory Data Analysis, ch. 7; what is compared with
+    is an exponential mean, S. W. Roberts (1959), Technometrics 1, 239-250.
     """
     rows, metrics = value.shape
     series = (np.unique(unit, return_inverse=True)[1][:, None] * metrics + np.arange(metrics)).ravel()

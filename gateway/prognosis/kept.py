@@ -148,7 +148,11 @@ class Kept:
             self._rows, self._about = rows, about
 
     def _thin(self) -> None:
-        """Forget every second of the cheapest rows until there is room again."""
+        """Forget every second of the cheapest rows until there is room again.
+
+        Source: what stays is weighted by the inverse of its chance to stay, D. G. Horvitz and D. J. Thompson (1952), A
+        generalization of sampling without replacement, Journal of the American Statistical Association 47, 663-685.
+        """
         about, left = self._about[: self.count], self.left_ms()
         young = about[:, T_MS] + self.horizon_ms > about[-1, T_MS]
         kinds = [left <= self.horizon_ms, young, about[:, WORN] > 0.0]
