@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from gateway.errors import ConfigError
 
 _PREFIX = "BEFOREHAND_"
+LEAST_HORIZON_S = 3600  # values are looked at by the hour
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -106,6 +107,9 @@ class DetectSettings(_Section):
 
     snapshot_every: str = Field("5m", description="How often the state of detectors is written to disk.")
     train_every: str = Field("3h", description="How often cohort models are trained again.")
+    risk_horizon: str = Field(
+        "30d", description="How far ahead the risk of failure looks; after a change it is learned anew."
+    )
     false_alarms_per_week: float = Field(
         125.0, ge=0.0, description="False alarms a week that 1,000 devices may raise as a whole; 0: as they come."
     )
@@ -115,6 +119,13 @@ class DetectSettings(_Section):
     habit_every: str = Field("7d", description="Age at which the habit of a device is learned again.")
     habit_past: str = Field("28d", description="How much of its past a device's habit is learned from.")
     habit_budget: str = Field("20s", description="Longest time in every ten minutes in which habits are learned.")
+
+    @field_validator("risk_horizon")
+    @classmethod
+    def _looks_ahead(cls, value: str) -> str:
+        if duration_s(value) < LEAST_HORIZON_S:
+            raise ValueError("the horizon of risk is an hour at least")
+        return value
 
     @field_validator("log_session")
     @classmethod

@@ -21,7 +21,7 @@ from gateway.app import make
 from gateway.app.jobs import jobs_of
 from gateway.app.vitals import Vitals
 from gateway.broker import Broker
-from gateway.config import Settings
+from gateway.config import Settings, duration_s
 from gateway.ingest import Intake, Mapping
 from gateway.ledger import registry
 from gateway.model import Block, Roster
@@ -187,7 +187,12 @@ def _join(
     window, judgement = snapshot.restore(
         folder / "state",
         lambda held: Judgement(
-            roster, ruleset, held=held, false_alarms_per_week=allowed, log_session=settings.detect.log_session
+            roster,
+            ruleset,
+            held=held,
+            false_alarms_per_week=allowed,
+            log_session=settings.detect.log_session,
+            risk_horizon_ms=int(1000 * duration_s(settings.detect.risk_horizon)),
         ),
     )
     turn = Turn(

@@ -2,6 +2,6 @@
 
 from gateway.prognosis.forecaster import Forecaster
 from gateway.prognosis.others import ForecastSpec
-from gateway.prognosis.outlook import Outlook
+from gateway.prognosis.outlook import HORIZON_MS, Outlook
 
-__all__ = ["ForecastSpec", "Forecaster", "Outlook"]
+__all__ = ["HORIZON_MS", "ForecastSpec", "Forecaster", "Outlook"]

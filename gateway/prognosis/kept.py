@@ -29,6 +29,8 @@ DEARER = 3  # halvings of plain rows before one of worn ones, of those before yo
 class Kept:
     """Rows by time, and failures. All arrays that are given out are copies or must not outlive the next `keep`."""
 
+    EVENTS = ("failures", "causes", "departures")  # of a snapshot, which hold for any horizon
+
     def __init__(self, horizon_ms: int, *, room: int = ROOM) -> None:
         self.horizon_ms, self.room = horizon_ms, room
         self.count = 0

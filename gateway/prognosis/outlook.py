@@ -33,6 +33,7 @@ from gateway.prognosis.remaining import Remaining, Told
 from gateway.prognosis.risk import Examples, RiskModel
 from gateway.prognosis.time_left import TimeLeft
 
+HORIZON_MS = 30 * 86_400_000  # where the operator names no other
 LOOKS = 30  # in a horizon: daily for a month
 RESTS = 3  # looks in a horizon at a device that sends nothing
 DAY_MS, HOUR_MS = 86_400_000, 3_600_000
@@ -53,7 +54,7 @@ UNFIT = (TypeError, KeyError, ValueError, ImportError, OSError)  # another versi
 class Outlook:
     """Failure risk of one fleet. `train` is called by a job; all else is cheap."""
 
-    def __init__(self, *, horizon_ms: int = 30 * DAY_MS) -> None:
+    def __init__(self, *, horizon_ms: int = HORIZON_MS) -> None:
         self.horizon_ms = horizon_ms
         self.features = Features(horizon_ms)
         self.model: RiskModel | None = None
@@ -239,12 +240,13 @@ class Outlook:
         ratio = self.column(RATIO)
         if ratio is None or self.model is None:
             return ()
-        days, known = self.horizon_ms // DAY_MS, (self.parts or self.model).failures
+        hours, known = self.horizon_ms // HOUR_MS, (self.parts or self.model).failures
+        span = f"{hours // 24} days" if hours % 24 == 0 and hours > 24 else f"{hours} hours"
         return tuple(
             Forecast(
                 device_id=self._roster.devices[n].device_id, name="failure", made_ms=now_ms, risk_ratio=float(ratio[n]),
                 horizon_ms=self.horizon_ms,
-                reason=f"of 100 devices that look like this, {ratio[n] * 100:.0f} fail within {days} days "
+                reason=f"of 100 devices that look like this, {ratio[n] * 100:.0f} fail within {span} "
                 f"(learned from {known} failures){self._which(int(n))}{self._when(int(n))}",
             )
             for n in np.flatnonzero(ratio >= least)
@@ -288,9 +290,16 @@ class Outlook:
         }  # fmt: skip
 
     @classmethod
-    def restore(cls, snapshot: dict[str, NDArray[Any]], roster: Roster) -> Outlook:
-        """An outlook that goes on where `snapshot` was taken; a model that does not fit waits for the next training."""
-        new = cls(horizon_ms=int(snapshot["horizon_ms"][0]))
+    def restore(cls, snapshot: dict[str, NDArray[Any]], roster: Roster, *, horizon_ms: int | None = None) -> Outlook:
+        """An outlook that goes on where `snapshot` was taken; a model that does not fit waits for the next training.
+
+        Where it is to look ahead for another time than before (`horizon_ms`), it knows the failures, and no more.
+        """
+        held_ms = int(snapshot["horizon_ms"][0])
+        new = cls(horizon_ms=horizon_ms or held_ms)
+        if new.horizon_ms != held_ms:
+            new._kept = Kept.restore({k: snapshot[k] for k in Kept.EVENTS if k in snapshot}, new.horizon_ms)
+            return new
         new.features = Features.restore(snapshot)
         new._roster = roster
         new._kept = Kept.restore(snapshot, new.horizon_ms)

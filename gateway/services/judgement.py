@@ -28,7 +28,7 @@ from gateway.model import (
     LogLines,
     Roster,
 )
-from gateway.prognosis import Forecaster, Outlook
+from gateway.prognosis import HORIZON_MS, Forecaster, Outlook
 from gateway.services.facts import STALE_MS, Column, Facts
 from rules import RuleSet, RuleState, Transition, evaluate
 
@@ -59,12 +59,14 @@ class Judgement:
         change_rows: bool = False,
         false_alarms_per_week: float | None = None,
         log_session: str = "",
+        risk_horizon_ms: int = HORIZON_MS,
     ) -> None:
         """Start, or go on from the parts of a snapshot.
 
         `change_rows` says that devices send only what changed: then no silence is judged, and values never grow stale.
         `false_alarms_per_week` is the budget of 1,000 devices; None: thresholds stay as they are.
         `log_session` finds what the lines of one session share; empty: there are no sessions.
+        `risk_horizon_ms` is how far ahead the risk of failure looks; what was learned for another is learned anew.
         """
         self._ahead = roster  # grows while other threads decode
         self.roster = roster = Roster()
@@ -82,7 +84,11 @@ class Judgement:
             if "forecaster" in held
             else Forecaster(rules.forecasts)
         )
-        self.outlook = Outlook.restore(held["outlook"], roster) if "outlook" in held else Outlook()
+        self.outlook = (
+            Outlook.restore(held["outlook"], roster, horizon_ms=risk_horizon_ms)
+            if "outlook" in held
+            else Outlook(horizon_ms=risk_horizon_ms)
+        )
         self.state = RuleState.restore(held["rules"]) if "rules" in held else RuleState()
         heads = ("score", "episode", "cohort", "log", *(() if change_rows else ("silent_s",)))
         known: dict[str, Column] = dict.fromkeys(heads, self.engine.column)

@@ -1,6 +1,6 @@
 """A recorded fleet: a folder of tables that `beforehand replay` plays as if it were live. Format: docs/replay.md.
 
-    fleet.json                        name, source, licence, window_ms, change_rows
+    fleet.json                        name, source, licence, window_ms, change_rows, risk_horizon_ms
     registry.csv|.csv.gz|.parquet     device, type, model, hardware, firmware, customer, zone, site
     telemetry*.csv|...                device, t_ms, metric, value    or    device, t_ms, <metric>, <metric>, ...
     logs*.csv|...                     device, t_ms, severity, source, text
@@ -22,6 +22,7 @@ import numpy as np
 
 from gateway.errors import ConfigError
 from gateway.model import Birth, Block, Integers, LogLines, Roster
+from gateway.prognosis import HORIZON_MS
 from gateway.services import recorded
 from gateway.services.recorded import Occasions
 
@@ -36,6 +37,7 @@ class Recording:
     licence: str
     window_ms: int  # event time in one block
     change_rows: bool  # a row appears only when a value changed: what is silent or stuck is well
+    risk_horizon_ms: int  # how far ahead the risk of failure looks
     roster: Roster
 
     def blocks(self) -> Iterator[Block]:
@@ -128,10 +130,12 @@ def open_recording(folder: Path) -> Recording:
     try:
         said = json.loads(about.read_text("utf-8"))
         window_ms = int(said.get("window_ms", 3_600_000))
+        risk_horizon_ms = int(said.get("risk_horizon_ms", HORIZON_MS))
     except (ValueError, AttributeError, TypeError) as exc:
         raise ConfigError("recording_malformed", f"{about}: {exc}") from exc
-    if window_ms <= 0:
-        raise ConfigError("recording_malformed", f"{about}: window_ms is {window_ms}, and must be above 0")
+    for name, ms in (("window_ms", window_ms), ("risk_horizon_ms", risk_horizon_ms)):
+        if ms <= 0:
+            raise ConfigError("recording_malformed", f"{about}: {name} is {ms}, and must be above 0")
     return Recording(
         folder=folder,
         name=str(said.get("name", folder.name)),
@@ -139,5 +143,6 @@ def open_recording(folder: Path) -> Recording:
         licence=str(said.get("licence", "")),
         window_ms=window_ms,
         change_rows=bool(said.get("change_rows", False)),
+        risk_horizon_ms=risk_horizon_ms,
         roster=recorded.registry(folder),
     )

@@ -124,7 +124,9 @@ def _play(recording: Recording, rules: RuleSet, engine: Engine, progress: Callab
     registry.add_devices(engine, wanted, now_ms=0)
     turn = Turn(
         ledger=engine, roster=roster, store=None, texts=load_texts(), watch=Watch(),
-        judgement=Judgement(roster, rules, change_rows=recording.change_rows),
+        judgement=Judgement(
+            roster, rules, change_rows=recording.change_rows, risk_horizon_ms=recording.risk_horizon_ms
+        ),
     )  # fmt: skip
     turn.clock = EventClock(roster)
     values = lines = start_ms = end_ms = 0

@@ -162,6 +162,17 @@ def test_recorded_births_are_taken_instead_of_first_rows(tmp_path):
     ]
 
 
+def test_a_recording_says_how_far_ahead_its_risk_looks(tmp_path):
+    (tmp_path / "registry.csv").write_text("device,type\na,lamp\n")
+    for said, ms in (("{}", 30 * 86_400_000), ('{"risk_horizon_ms": 7200000}', 7_200_000)):
+        (tmp_path / "fleet.json").write_text(said)
+        assert open_recording(tmp_path).risk_horizon_ms == ms
+
+    (tmp_path / "fleet.json").write_text('{"risk_horizon_ms": 0}')
+    with pytest.raises(ConfigError, match="risk_horizon_ms is 0"):
+        open_recording(tmp_path)
+
+
 def test_disks_that_vanish_without_a_failure_are_departures(tmp_path):
     tables = {
         "devices": "device,model\na,X\nb,X\nc,X\n",

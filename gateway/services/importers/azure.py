@@ -28,6 +28,7 @@ ABOUT = {
     "licence": "none stated: not to be passed on",
     "window_ms": 3_600_000,
     "change_rows": False,
+    "risk_horizon_ms": 259_200_000,  # three days: half of the machines fail within a month
 }
 
 

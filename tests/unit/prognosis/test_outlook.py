@@ -67,6 +67,17 @@ def test_risk_learned_from_the_fleets_failures_finds_those_to_come(learned):
     assert {f.name for f in outlook.forecasts(START_MS + 120 * DAY_MS)} == {"failure"}
 
 
+def test_for_another_horizon_all_is_learned_anew_but_that_devices_failed(story):
+    outlook, roster, errors, _end = story
+
+    new = Outlook.restore(outlook.snapshot(), roster, horizon_ms=2 * DAY_MS)
+
+    assert new.column("risk.failure_ratio") is None or np.isnan(new.column("risk.failure_ratio")).all()
+    lived(new, roster, errors, np.full(DEVICES, -1), first=120, last=125)
+    assert new._kept.failures.tolist() == outlook._kept.failures.tolist()
+    assert new.train(START_MS + 125 * DAY_MS) is None  # of whose past before that nothing is known
+
+
 def test_nothing_is_learned_from_what_has_not_happened_yet(story):
     _, roster, errors, end = story
     outlook = lived(Outlook(horizon_ms=10 * DAY_MS), roster, errors, end, last=60)

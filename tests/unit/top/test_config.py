@@ -24,6 +24,7 @@ def test_the_environment_overrides_the_file(tmp_path):
     [
         ("[web]\nprot = 1\n", "settings_invalid", "web.prot"),
         ("[web]\nport = 99999\n", "settings_invalid", "web.port"),
+        ("[detect]\nrisk_horizon = '30m'\n", "settings_invalid", "an hour at least"),
         ("[ingest]\nlinger = 'soon'\n", "settings_invalid", "ingest.linger"),
         ("[outreach]\ntwilio_auth_token = 'x'\n", "secret_in_file", "BEFOREHAND_OUTREACH__TWILIO_AUTH_TOKEN"),
         ("web = [", "settings_invalid", "beforehand.toml"),
