@@ -48,6 +48,7 @@ taken away, ms."""
 NEVER = -1
 NEW = (0, NEVER, NEVER)
 ENOUGH = 10  # answers whose truth came out, from which it is said how often they held
+WITHHELD = 0.6  # share that held below which none is told: of ten that hold nine times in ten, once in eighty by chance
 UNFIT = (TypeError, KeyError, ValueError, ImportError, OSError)  # another version's, or its library is gone
 
 
@@ -194,8 +195,15 @@ class Outlook:
             return self._growth.score(len(self._roster.devices), self._now_ms)
         if name not in {RATIO, PRIOR, *DAYS}:
             return None
+        if name in DAYS and not self._holds:
+            return np.full(len(self._roster.devices), np.nan)
         held, devices = self._column(name), len(self._roster.devices)
         return np.append(held, np.full(max(devices - held.size, 0), np.nan))
+
+    @property
+    def _holds(self) -> bool:
+        """Whether intervals of time left hold well enough on this fleet to be told; they are counted all the same."""
+        return self.coverage.known < ENOUGH or self.coverage.ratio >= WITHHELD
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -246,7 +254,7 @@ class Outlook:
             Forecast(
                 device_id=self._roster.devices[n].device_id, name="failure", made_ms=now_ms, risk_ratio=float(ratio[n]),
                 horizon_ms=self.horizon_ms,
-                reason=f"of 100 devices that look like this, {ratio[n] * 100:.0f} fail within {span} "
+                reason=f"Of 100 devices that look like this, {ratio[n] * 100:.0f} fail within {span} "
                 f"(learned from {known} failures){self._which(int(n))}{self._when(int(n))}",
             )
             for n in np.flatnonzero(ratio >= least)
@@ -262,7 +270,7 @@ class Outlook:
 
     def _when(self, number: int) -> str:
         """What is known of the time left, as the end of a sentence; "" where that is nothing."""
-        if self._left is None:
+        if self._left is None or not self._holds:
             return ""
         if DAYS[0] in self._columns:
             median, low, high = (self._columns[name][number] for name in DAYS)

@@ -190,8 +190,16 @@ def test_how_often_the_interval_held_is_counted_on_the_fleet_itself(story):
     covered = outlook.coverage
     assert covered.known > 20
     assert 0.7 <= covered.ratio <= 1.0
+    day = START_MS + 129 * DAY_MS
+    assert any("days left" in f.reason for f in outlook.forecasts(day))
+    assert np.isfinite(outlook.column("risk.days_left")).any()
     again = Outlook.restore(outlook.snapshot(), roster).coverage
     assert (again.held, again.below, again.above) == (covered.held, covered.below, covered.above)
+
+    covered.above += covered.known  # as where half of them came later than they were told
+    assert outlook.forecasts(day)
+    assert not any("days left" in f.reason for f in outlook.forecasts(day))
+    assert np.isnan(outlook.column("risk.days_left")).all()
 
 
 def test_a_device_that_sends_nothing_is_looked_at_thrice_in_the_horizon_and_after_its_end_not_at_all():
