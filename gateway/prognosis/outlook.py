@@ -6,9 +6,8 @@ likely to fail, `risk.days_left`, `risk.days_low` and `risk.days_high` say when,
 Where failures and service records name parts, the ratio is that of any, and the likeliest is named (`parts.py`).
 `risk.growth_score` says how fast most amplitudes of a device grow (`gateway.prognosis.growth`); 1.0 is no chance.
 
-A device is looked at when it has sent something, at most daily in a month; one that sends nothing, as where only
-changes are reported, thrice in the horizon. Between its looks what was said of it stands. After a failure nothing is
-known of it until it is heard again.
+Devices are looked at daily at most where the horizon is a month (`attention.py`). Between its looks what was said of a
+device stands; after a failure nothing is known of it until it is heard again.
 """
 
 from __future__ import annotations
@@ -20,11 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.model import Block, Flags, Floats, Forecast, Integers, Roster
+from gateway.model import Block, Floats, Forecast, Integers, Roster
 from gateway.prognosis import prior
+from gateway.prognosis.attention import Attention
 from gateway.prognosis.calibration import Coverage
 from gateway.prognosis.features import Features, Rows
 from gateway.prognosis.growth import Growth
+from gateway.prognosis.intake import Intake
 from gateway.prognosis.kept import Kept
 from gateway.prognosis.lesson import KINDS, Learned, Lesson
 from gateway.prognosis.pack import packed, unpacked
@@ -35,18 +36,11 @@ from gateway.prognosis.time_left import TimeLeft
 
 HORIZON_MS = 30 * 86_400_000  # where the operator names no other
 LOOKS = 30  # in a horizon: daily for a month
-RESTS = 3  # looks in a horizon at a device that sends nothing
-DAY_MS, HOUR_MS = 86_400_000, 3_600_000
-CODES = 32  # columns of log codes: the first that a fleet knows
+HOUR_MS = 3_600_000
 LIKELY = 0.1  # probability of failure within the horizon from which people are told, and of when
 NOTED = 5  # answers in a horizon that are held against the truth: those of near days are much the same
 RATIO, PRIOR, GROWTH = "risk.failure_ratio", "risk.prior_score", "risk.growth_score"
 DAYS = ("risk.days_left", "risk.days_low", "risk.days_high")
-HEARD, LOOKED, ENDED = 0, 1, 2
-"""What is known of a device: whether it was heard since the last look; when that was, and when it last failed or was
-taken away, ms."""
-NEVER = -1
-NEW = (0, NEVER, NEVER)
 ENOUGH = 10  # answers whose truth came out, from which it is said how often they held
 WITHHELD = 0.6  # share that held below which none is told: of ten that hold nine times in ten, once in eighty by chance
 UNFIT = (TypeError, KeyError, ValueError, ImportError, OSError)  # another version's, or its library is gone
@@ -65,13 +59,9 @@ class Outlook:
         self._told = Told()
         self._growth, self._now_ms = Growth(horizon_ms), 0
         self._roster = Roster()
-        self._course_of = np.empty(0, np.int64)  # (series,)
-        self._shift_of = np.empty(0, np.int64)  # (series,) the course that tells whether a gauge has shifted, or -1
+        self._intake, self._attention = Intake(self.features), Attention(horizon_ms)
         self._looked_ms = -1
-        self._models: dict[str, int] = {}  # numbers of devices' models
-        self._of_model = np.empty(0, np.float32)  # (devices,)
         self._replaced = 0
-        self._fates = np.empty((0, 3), np.int64)  # (devices, 3) HEARD, LOOKED, ENDED
         self._newest: Rows = np.empty((0, 0), np.float32)  # (devices, features) of the last look at each
         self._kept = Kept(horizon_ms)
         self._columns: dict[str, Floats] = {}  # as of the last look and the last training
@@ -88,28 +78,17 @@ class Outlook:
         self._roster, self._now_ms = roster, now_ms
         self._grow(roster, now_ms)
         self._growth.advance(block, roster)
-        live = np.flatnonzero(~block.late & _last_of_hour(block))
-        gauge = live[self._shift_of[block.series[live]] >= 0]
-        both = np.append(live, gauge)
-        course = [self._course_of[block.series[live]], self._shift_of[block.series[gauge]]]
-        t_ms, value, owner = [block.t_ms[both]], [block.value[both]], [roster.series_device[block.series[both]]]
-        for code in self._counted(codes):
-            mine = np.array([c == code for c in codes])
-            owner.append(block.logs.device[mine])
-            course.append(self.features.courses(f"code:{code}", owner[-1]))
-            t_ms.append(block.logs.t_ms[mine])
-            value.append(self.features.count(f"code:{code}", owner[-1]))
-        samples = np.concatenate(course), np.concatenate(t_ms), np.concatenate(value)
-        self._hear(np.concatenate(owner), samples[1])
+        course, t_ms, value, owner = self._intake.read(block, roster, codes)
+        self._attention.hear(owner, t_ms)
         due = now_ms - self._looked_ms >= self.horizon_ms // LOOKS
-        device = self._waiting(now_ms) if due else np.empty(0, np.int64)
-        rows = self.features.walk(*samples, device=device, at_ms=np.full(device.size, now_ms))
+        device = self._attention.waiting(now_ms) if due else np.empty(0, np.int64)
+        rows = self.features.walk(course, t_ms, value, device=device, at_ms=np.full(device.size, now_ms))
         if due:
             noted = now_ms * NOTED // self.horizon_ms != self._looked_ms * NOTED // self.horizon_ms
             self._looked_ms = now_ms
-            self._look(device, np.column_stack([self._of_model[device], rows]), now_ms)
+            self._look(device, np.column_stack([self._intake.of_model[device], rows]), now_ms)
             if self._left is not None and noted:
-                every = np.arange(len(self._fates))
+                every = np.arange(len(self._attention))
                 self._told.tell(every, now_ms, TimeLeft(*(self._column(name) for name in DAYS)))
 
     @property
@@ -142,9 +121,7 @@ class Outlook:
 
     def _end(self, device: Integers, t_ms: Integers) -> None:
         """Know nothing of devices until they are heard again."""
-        self._fates = _grown(self._fates, int(device.max(initial=-1)) + 1, NEW)
-        self._fates[device, HEARD], self._fates[device, LOOKED] = 0, NEVER
-        np.maximum.at(self._fates[:, ENDED], device, t_ms)
+        self._attention.end(device, t_ms)
         for column in self._columns.values():
             column[device[device < column.size]] = np.nan
 
@@ -175,10 +152,8 @@ class Outlook:
         """Put to work what was learned, and where parts are serviced follow the gauges that it found."""
         self._use(learned)
         if self._prior is not None and len(self._serviced()) > 1:
-            for name, _ in self._prior.gauges:
-                column = name.removesuffix(".z_short").replace("metric:", "shift:")
-                self.features.courses(column, np.empty(0, np.int64))
-            self._shift_of = self._shift_of[:0]
+            gauges = [name.removesuffix(".z_short").removeprefix("metric:") for name, _ in self._prior.gauges]
+            self._intake.follow_shifts(gauges)
 
     def _use(self, learned: Learned) -> None:
         self._prior, self.model, self._left, self.parts = learned.usual, learned.model, learned.left, learned.parts
@@ -215,8 +190,8 @@ class Outlook:
         if name in DAYS and name not in self._columns:
             self._columns.update(zip(DAYS, self._days(), strict=True))
         elif name not in self._columns:
-            self._columns[name] = np.full(len(self._fates), np.nan)
-            self._judge(name, np.flatnonzero(self._fates[:, LOOKED] != NEVER))
+            self._columns[name] = np.full(len(self._attention), np.nan)
+            self._judge(name, self._attention.looked_at)
         return self._columns[name]
 
     def _judge(self, name: str, device: Integers) -> None:
@@ -232,7 +207,7 @@ class Outlook:
 
     def _days(self) -> tuple[Floats, ...]:
         """(devices,) days left, low and high, of devices likely to fail."""
-        out = tuple(np.full(len(self._fates), np.nan) for _ in DAYS)
+        out = tuple(np.full(len(self._attention), np.nan) for _ in DAYS)
         likely = np.flatnonzero(self._column(RATIO) >= LIKELY)
         if self._left is not None and likely.size:
             for into, days in zip(out, self._days_of(self._left, likely), strict=True):
@@ -291,9 +266,9 @@ class Outlook:
             **{f"learned.{name}": array for name, array in learned.items()},
             **{f"growth.{name}": array for name, array in self._growth.snapshot().items()},
             "now_ms": np.array([self._now_ms]),
-            **self.features.snapshot(), **self._kept.snapshot(), "course_of": self._course_of,
-            "looked_ms": np.array([self._looked_ms]), "models": np.array(list(self._models), np.str_),
-            "fates": self._fates, "newest": self._newest, "told": self._told.waiting,
+            **self.features.snapshot(), **self._kept.snapshot(), **self._intake.snapshot(),
+            "looked_ms": np.array([self._looked_ms]), "fates": self._attention.held, "newest": self._newest,
+            "told": self._told.waiting,
             "held": np.array([self.coverage.held, self.coverage.below, self.coverage.above]),
         }  # fmt: skip
 
@@ -311,10 +286,11 @@ class Outlook:
         new.features = Features.restore(snapshot)
         new._roster = roster
         new._kept = Kept.restore(snapshot, new.horizon_ms)
-        new._course_of, new._looked_ms = np.array(snapshot["course_of"]), int(snapshot["looked_ms"][0])
+        new._looked_ms, new._intake = int(snapshot["looked_ms"][0]), Intake(new.features)
+        new._intake.restore(snapshot)
         if "fates" in snapshot:  # a snapshot of an older version has none
-            new._fates, new._newest = np.array(snapshot["fates"]), np.array(snapshot["newest"])
-            new._models = {str(name): number for number, name in enumerate(snapshot["models"])}
+            new._attention = Attention(new.horizon_ms, np.array(snapshot["fates"]))
+            new._newest = np.array(snapshot["newest"])
         if "told" in snapshot:
             new._told = Told(np.array(snapshot["told"]), Coverage(*snapshot["held"].tolist()))
         if "now_ms" in snapshot:
@@ -325,83 +301,33 @@ class Outlook:
         return new
 
     def _grow(self, roster: Roster, now_ms: int) -> None:
-        """Begin courses for new series, number the models of new devices, and note who was revoked."""
-        devices = roster.devices
-        self._fates = _grown(self._fates, len(devices), NEW)
-        if roster.replaced != self._replaced:
-            self._replaced, self._of_model = roster.replaced, self._of_model[:0]
-            revoked = np.flatnonzero([device.revoked for device in devices])
-            left = revoked[(self._fates[revoked, LOOKED] != NEVER) | (self._fates[revoked, HEARD] > 0)]
+        """Know of new devices and series, and note who was revoked."""
+        self._attention.grow(len(roster.devices))
+        replaced = roster.replaced != self._replaced
+        if replaced:
+            self._replaced = roster.replaced
+            revoked = np.flatnonzero([device.revoked for device in roster.devices])
+            left = self._attention.present(revoked)
             self.gone(left, np.full(left.size, now_ms))
-        fresh = [f"{d.type} {d.model}" for d in devices[self._of_model.size :]]
-        numbers = [self._models.setdefault(name, len(self._models)) for name in fresh]
-        self._of_model = np.append(self._of_model, np.array(numbers, np.float32))
-        self._course_of = self._begun("metric:", self._course_of, roster)
-        self._shift_of = self._begun("shift:", self._shift_of, roster, only=self.features.columns)
-
-    def _begun(self, kind: str, known: Integers, roster: Roster, *, only: Sequence[str] | None = None) -> Integers:
-        """(series,) courses of one kind, those of new series begun; -1 where its column is not among `only`."""
-        first, end = known.size, roster.series_count
-        device, metric = roster.series_device[first:end], roster.series_metric[first:end]
-        course = np.full(end - first, -1)
-        for number in np.unique(metric).tolist():
-            mine, column = metric == number, f"{kind}{roster.metrics[number]}"
-            if only is None or column in only:
-                course[mine] = self.features.courses(column, device[mine])
-        return np.concatenate([known, course])
-
-    def _counted(self, codes: Sequence[str]) -> list[str]:
-        """Those of a block's codes that are followed."""
-        known = [column for column in self.features.columns if column.startswith("code:")]
-        found = sorted(set(codes) - {""})
-        fresh = [code for code in found if f"code:{code}" not in known]
-        return [code for code in found if code not in fresh[max(CODES - len(known), 0) :]]
-
-    def _hear(self, device: Integers, t_ms: Integers) -> None:
-        """Note who has sent something, and nothing from before an end."""
-        self._fates[device[t_ms > self._fates[device, ENDED]], HEARD] = 1
-
-    def _waiting(self, now_ms: int) -> Integers:
-        """Numbers of the devices to look at."""
-        rested = now_ms - self._fates[:, LOOKED] >= self.horizon_ms // RESTS
-        return np.flatnonzero((self._fates[:, HEARD] > 0) | ((self._fates[:, LOOKED] != NEVER) & rested))
+        self._intake.grow(roster, replaced=replaced)
 
     def _look(self, device: Integers, rows: Rows, now_ms: int) -> None:
-        """Keep (devices, features) rows, and renew what is said of these devices.
-
-        A look speaks for the time since the last, and weighs its root: a device that breaks down reports often, so by
-        looks it would count for too much, by time for too little (measured on disks: bench/detection/fleets.py).
-        """
-        longest = self.horizon_ms // RESTS
-        before = self._fates[device, LOOKED]
-        since = np.where(before == NEVER, longest, now_ms - before)
+        """Keep (devices, features) rows, and renew what is said of these devices."""
         worn = np.zeros(device.size, np.bool_) if self._prior is None else self._prior.score(rows, self.names) > 0.0
-        self._kept.keep(device, now_ms, rows, np.sqrt(np.clip(since / longest, 0.0, 1.0)), worn)
-        self._fates[device, HEARD], self._fates[device, LOOKED] = 0, now_ms
+        self._kept.keep(device, now_ms, rows, self._attention.look(device, now_ms), worn)
         known = self._newest.shape
-        if known != (len(self._fates), rows.shape[1]):
-            newest = np.full((len(self._fates), rows.shape[1]), np.nan, np.float32)
+        if known != (len(self._attention), rows.shape[1]):
+            newest = np.full((len(self._attention), rows.shape[1]), np.nan, np.float32)
             newest[: known[0], : known[1]] = self._newest
             self._newest = newest
         self._newest[device] = rows
         for name in DAYS:
             self._columns.pop(name, None)
         for name, column in self._columns.items():
-            self._columns[name] = _grown(column, len(self._fates), np.nan)
+            more = np.full(max(len(self._attention) - column.size, 0), np.nan)
+            self._columns[name] = np.append(column, more)
             self._judge(name, device)
 
 
 def _part(snapshot: dict[str, NDArray[Any]], head: str) -> dict[str, NDArray[Any]]:
     return {name.removeprefix(head): array for name, array in snapshot.items() if name.startswith(head)}
-
-
-def _grown(held: NDArray[Any], count: int, new: Any) -> NDArray[Any]:
-    """At least `count` rows, those that come to it filled with `new`."""
-    more = np.full((max(count - len(held), 0), *held.shape[1:]), new, held.dtype)
-    return np.concatenate([held, more])
-
-
-def _last_of_hour(block: Block) -> Flags:
-    """(samples,) the last sample of its series and hour: a value holds until the next, and trees see no finer."""
-    new = (np.diff(block.series) != 0) | (np.diff(block.t_ms // HOUR_MS) != 0)
-    return np.append(new, True)[: len(block)]
