@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from rich.table import Table
 from gateway.cli.common import SettingsPath, console, now_ms, open_ledger, settings_of
 
 device_app = typer.Typer(help="Devices of the fleet.", no_args_is_help=True)
+TIME = "%Y-%m-%dT%H:%M"
 Id = Annotated[str, typer.Argument(help="Device id: letters, digits, `_`, `-`.")]
 
 
@@ -86,6 +88,23 @@ def show(device_id: Id, path: SettingsPath = None) -> None:
     for name in ("online", "boot", "reboot_reason", "config_version", "desired", "reported"):
         table.add_row(name, str(getattr(record, name)))
     console.print(table)
+
+
+@device_app.command("served")
+def served(
+    device_id: Id,
+    component: Annotated[str, typer.Argument(help="The part, as compressor; always by the same name.")],
+    at: Annotated[datetime | None, typer.Option(formats=[TIME], help="When, UTC; now where it is left out.")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="It had failed by then.")] = False,
+    path: SettingsPath = None,
+) -> None:
+    """Note that a part of a device was serviced: it teaches which parts fail."""
+    from gateway.ledger import service
+
+    at_ms = int(at.replace(tzinfo=UTC).timestamp() * 1000) if at else now_ms()
+    engine = open_ledger(settings_of(path))
+    service.note(engine, device_id, component, at_ms=at_ms, failed=failed, author="cli", now_ms=now_ms())
+    console.print(f"{component} of {device_id} was serviced")
 
 
 @device_app.command("revoke")

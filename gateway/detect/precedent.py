@@ -47,6 +47,7 @@ class Precedents:
         self._failures: Counter[tuple[str, str]] = Counter()  # by type and cause
         self._before: Counter[tuple[str, str, Kind]] = Counter()
         self._idle: Counter[tuple[str, Kind]] = Counter()
+        self._counted: dict[tuple[str, int], tuple[str, list[Kind]]] = {}  # device, time: cause, what came before
 
     def note(self, episodes: Iterable[Episode], now_ms: int, roster: Roster) -> None:
         """Take in episodes that opened, grew or ended."""
@@ -62,11 +63,20 @@ class Precedents:
         """Take in one failure; what the device showed within the horizon before it is used up."""
         device_type = _type(roster, device_id)
         self._failures[device_type, cause] += 1
-        for kind, last_ms in self._open.pop(device_id, {}).items():
-            if at_ms - last_ms <= HORIZON_MS:
-                self._before[device_type, cause, kind] += 1
-            else:
-                self._idle[device_type, kind] += 1
+        held = self._open.pop(device_id, {})
+        before = [kind for kind, last_ms in held.items() if at_ms - last_ms <= HORIZON_MS]
+        self._before.update((device_type, cause, kind) for kind in before)
+        self._idle.update((device_type, kind) for kind in held if kind not in before)
+        self._counted[device_id, at_ms] = cause, before
+
+    def taken_back(self, device_id: str, at_ms: int, roster: Roster) -> None:
+        """Take in that a failure was none: what came before it came to nothing."""
+        device_type = _type(roster, device_id)
+        if (device_id, at_ms) in self._counted:
+            cause, before = self._counted.pop((device_id, at_ms))
+            self._failures[device_type, cause] -= 1
+            self._before.subtract((device_type, cause, kind) for kind in before)
+            self._idle.update((device_type, kind) for kind in before)
 
     def sweep(self, now_ms: int, roster: Roster) -> None:
         """Count what came to nothing. For a job, not for the hot path."""
@@ -102,6 +112,7 @@ class Precedents:
             "failures": [[*key, count] for key, count in self._failures.items()],
             "before": [[of, cause, *kind, count] for (of, cause, kind), count in self._before.items()],
             "idle": [[of, *kind, count] for (of, kind), count in self._idle.items()],
+            "counted": [[*key, cause, kinds] for key, (cause, kinds) in self._counted.items()],
         }
         return {"words": np.frombuffer(json.dumps(words).encode(), np.uint8)}
 
@@ -114,6 +125,8 @@ class Precedents:
         found._failures.update({(of, cause): count for of, cause, count in words["failures"]})
         found._before.update({(of, cause, (metric, way)): n for of, cause, metric, way, n in words["before"]})
         found._idle.update({(of, (metric, way)): count for of, metric, way, count in words["idle"]})
+        for device, at_ms, cause, kinds in words["counted"]:
+            found._counted[device, at_ms] = cause, [(metric, way) for metric, way in kinds]
         return found
 
 

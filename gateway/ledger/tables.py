@@ -231,9 +231,7 @@ ticket_events = Table(
     Column("key", Text, unique=True),  # the same occasion never makes two rows; NULL where it cannot repeat
     Column("ticket_id", Text, ForeignKey("tickets.ticket_id"), nullable=False, index=True),
     _ms("at_ms"),
-    _word(
-        "kind"
-    ),  # opened | comment | status | assigned | priority | outcome | message | delivery | reply | incident | attention
+    _word("kind"),  # opened | comment | status | assigned | priority | outcome | message | delivery | reply | ...
     _word("author"),  # a login, `system`, or a contact id
     _sealed("ticket_events.text"),
     Column("detail", JSON),
@@ -252,6 +250,19 @@ outcomes = Table(
     _word("author"),
     _sealed("outcomes.note"),
     _ms("at_ms"),
+)
+
+service = Table(
+    "service",  # which part of a device was serviced, and whether it had failed
+    METADATA,
+    Column("service_id", COUNT, primary_key=True, autoincrement=True),
+    _word("device_id"),
+    _word("component"),
+    _ms("at_ms"),
+    _flag("failed"),
+    _word("author"),
+    _ms("noted_ms"),
+    UniqueConstraint("device_id", "component", "at_ms"),
 )
 
 mutes = Table(

@@ -30,6 +30,7 @@ from gateway.model.telemetry import (
     Roster,
     devices_of,
 )
+from gateway.model.truth import Label, Service
 
 __all__ = [
     "SEVERITIES",
@@ -50,12 +51,14 @@ __all__ = [
     "Incident",
     "IncidentState",
     "Integers",
+    "Label",
     "LogLines",
     "Message",
     "MessageState",
     "Outcome",
     "Presence",
     "Roster",
+    "Service",
     "Severity",
     "Ticket",
     "TicketPriority",

@@ -80,6 +80,11 @@ class Kept:
         self.failures = np.concatenate([self.failures, np.stack([device, t_ms], 1).astype(np.int64)])
         self.causes = np.append(self.causes, np.array(causes or ("",) * device.size, np.str_))
 
+    def taken_back(self, device: int, t_ms: int) -> None:
+        """Learn that one failure was none."""
+        stays = (self.failures != [device, t_ms]).any(axis=1)
+        self.failures, self.causes = self.failures[stays], self.causes[stays]
+
     def gone(self, device: Integers, t_ms: Integers) -> None:
         """Learn of (departures,) devices that were taken out of service."""
         self.departures = np.concatenate([self.departures, np.stack([device, t_ms], 1).astype(np.int64)])

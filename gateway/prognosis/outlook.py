@@ -113,6 +113,10 @@ class Outlook:
         self._told.failed(device, t_ms)
         self._end(device, t_ms)
 
+    def taken_back(self, device: int, t_ms: int) -> None:
+        """Take in that a failure that was told was none; the next training knows nothing of it."""
+        self._kept.taken_back(device, t_ms)
+
     def gone(self, device: Integers, t_ms: Integers) -> None:
         """Take in that devices were taken out of service: whether they would have failed will never be known."""
         self._kept.gone(device, t_ms)

@@ -25,8 +25,10 @@ from gateway.model import (
     Floats,
     Forecast,
     Integers,
+    Label,
     LogLines,
     Roster,
+    Service,
 )
 from gateway.prognosis import HORIZON_MS, Forecaster, Outlook
 from gateway.services.facts import STALE_MS, Column, Facts
@@ -99,7 +101,8 @@ class Judgement:
             stale_ms=FOREVER_MS if change_rows else STALE_MS,
         )
         self.precedents = Precedents.restore(held["precedents"]) if "precedents" in held else Precedents()
-        self.labels_seen = int(held["labels"]["seen"][0]) if "labels" in held else 0  # outcomes told to the outlook
+        seen = held["labels"]["seen"] if "labels" in held else np.zeros(2, np.int64)
+        self.labels_seen, self.service_seen = int(seen[0]), int(seen[1])  # numbers of the newest that were learned
         self._episodes: dict[str, list[Episode]] = {}
         if "facts" in held:
             self.facts.restore(held["facts"])
@@ -128,14 +131,24 @@ class Judgement:
         """Judge again where nothing came: silence grows, and rules wait for time to pass."""
         return self.advance(_nothing(now_ms), now_ms)
 
-    def told(self, device_id: str, outcome: str, opened_ms: int, at_ms: int, cause: str = "") -> None:
-        """Learn what a person found of an incident: a failure to foresee, or ordinary life after all."""
-        device = self.roster.device(device_id)
-        if device is not None and outcome == "confirmed":
-            self.failed(np.array([device.number]), np.array([at_ms]), (cause,))
-            self.engine.suspect(device.number, opened_ms - CREEPS_MS, at_ms)
-        elif device is not None and outcome in {"false_alarm", "no_fault_found"}:
-            self.engine.suspect(device.number, opened_ms, at_ms, suspect=False)
+    def told(self, label: Label) -> None:
+        """Learn what a person found of an incident: a failure to foresee, or ordinary life after all.
+
+        What was said of the same incident before is taken back.
+        """
+        device = self.roster.device(label.device_id)
+        if device is None:
+            return
+        if label.before_ms is not None:
+            self.outlook.taken_back(device.number, label.before_ms)
+            self.engine.logs.ahead.taken_back(device.number, label.before_ms)
+            self.precedents.taken_back(device.device_id, label.before_ms, self.roster)
+        if label.outcome == "confirmed":
+            self.failed(np.array([device.number]), np.array([label.at_ms]), (label.cause,))
+            self.engine.suspect(device.number, label.opened_ms - CREEPS_MS, label.at_ms)
+        elif label.outcome in {"false_alarm", "no_fault_found"}:
+            since_ms = label.opened_ms if label.before_ms is None else label.opened_ms - CREEPS_MS
+            self.engine.suspect(device.number, since_ms, label.at_ms, suspect=False)
 
     def failed(self, device: Integers, t_ms: Integers, causes: Sequence[str]) -> None:
         """Learn of failures that have come out: (failures,) device numbers, times and causes, "" where unknown."""
@@ -153,6 +166,15 @@ class Judgement:
     def served(self, device: Integers, t_ms: Integers, component: str) -> None:
         """Learn of service of one component: (records,) device numbers and times, by time."""
         self.outlook.served(device, t_ms, component)
+
+    def noted(self, record: Service) -> None:
+        """Learn of a service record; a part that had failed by then is a failure as well."""
+        device = self.roster.device(record.device_id)
+        if device is not None:
+            at = np.array([device.number]), np.array([record.at_ms])
+            self.served(*at, record.component)
+            if record.failed:
+                self.failed(*at, (record.component,))
 
     def gone(self, device: Integers, t_ms: Integers) -> None:
         """Learn which devices were taken out of service, as revoked ones are: (departures,) numbers and times."""
@@ -214,7 +236,7 @@ class Judgement:
             "rules": dict(self.state.snapshot()),
             "facts": dict(self.facts.snapshot()),
             "precedents": self.precedents.snapshot(),
-            "labels": {"seen": np.array([self.labels_seen])},
+            "labels": {"seen": np.array([self.labels_seen, self.service_seen])},
             "episodes": {"json": _write_episodes(self._episodes)},
         }
 

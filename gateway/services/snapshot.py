@@ -19,7 +19,7 @@ from gateway.services.judgement import Arrays
 
 T = TypeVar("T")
 
-VERSION = 2  # of the layout; an older file is passed over
+VERSION = 3  # of the layout; an older file is passed over
 KEPT = 2
 log = structlog.get_logger(__name__)
 

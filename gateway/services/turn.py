@@ -29,7 +29,7 @@ from sqlalchemy.exc import IntegrityError
 
 from gateway.errors import TryLater
 from gateway.incidents import Fleet, TurnOutcome
-from gateway.ledger import casebook, caseview, labels, outbox, people, registry
+from gateway.ledger import casebook, caseview, labels, outbox, people, registry, service
 from gateway.model import Alert, Block, Evidence, Roster
 from gateway.outreach import Texts
 from gateway.ports import SeriesStore
@@ -142,13 +142,17 @@ class Turn:
     def train(self, *, wall_ms: int) -> str:
         """Train cohorts' models, failure risk and log lines that come before failures; what came of it.
 
-        Outcomes of tickets are the labels. Learning runs on a copy, so that turns go on meanwhile.
+        Outcomes of tickets and service records are the labels. Learning runs on a copy, so that turns go on meanwhile.
         """
         told = labels.told_after(self.ledger, self.judgement.labels_seen)
+        noted = service.noted_after(self.ledger, self.judgement.service_seen)
         with self._lock:
             for label in told:
-                self.judgement.told(label.device_id, label.outcome, label.opened_ms, label.at_ms, label.cause)
+                self.judgement.told(label)
                 self.judgement.labels_seen = label.number
+            for record in noted:
+                self.judgement.noted(record)
+                self.judgement.service_seen = record.number
             self.judgement.engine.train_cohorts()
             self.judgement.look_back(wall_ms)
             lesson = self.judgement.outlook.lesson(wall_ms)

@@ -70,6 +70,10 @@ class Ahead:
         """Take in failures that have come out: (failures,) device numbers and times."""
         self._failures += zip(device.tolist(), t_ms.tolist(), strict=True)
 
+    def taken_back(self, device: int, at_ms: int) -> None:
+        """Take in that a failure was none; what was learned of it already is forgotten with the rest."""
+        self._failures = [failure for failure in self._failures if failure != (device, at_ms)]
+
     def learn(self, now_ms: int) -> None:
         """Learn from the days of which it is known whether a failure followed. For a job, not for the hot path."""
         for device, at_ms in self._failures:

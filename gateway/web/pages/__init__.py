@@ -12,12 +12,13 @@ from gateway.web.pages import (
     menu,
     phones,
     remote,
+    service,
     silences,
     system,
     tickets,
 )
 
-PAGES = (menu, fleet, device, remote, incidents, tickets, silences, customers, phones, system, access, audit)
+PAGES = (menu, fleet, device, remote, service, incidents, tickets, silences, customers, phones, system, access, audit)
 ROUTERS = tuple(module.router for module in PAGES)
 
 __all__ = ["ROUTERS"]

@@ -8,7 +8,7 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 
 from edge.wire import SEVERITIES
-from gateway.ledger import views, workspace
+from gateway.ledger import service, views, workspace
 from gateway.ledger.database import reading
 from gateway.services.downlink import Order
 from gateway.web import insight, remote, silence, words
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/devices", include_in_schema=False)
 SPANS = {"6h": 6 * HOUR_MS, "1d": DAY_MS, "7d": 7 * DAY_MS, "30d": 30 * DAY_MS, "90d": 90 * DAY_MS}
 MAX_CHARTS = 8
 LOG_LINES = 200
-SHOWN_ORDERS = 5
+SHOWN_ORDERS = SHOWN_SERVICE = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,7 @@ def device(
         series = views.device_series(connection, found.number)
         incidents = views.incident_page(connection, device_id=device_id, limit=8)
         tickets = workspace.ticket_page(connection, queue="all", device_id=device_id, limit=5)
+        serviced = service.of_device(connection, device_id, limit=SHOWN_SERVICE)
     log = deps.store.logs(found.number, now_ms - length, now_ms, limit=LOG_LINES)
     episodes, forecasts = insight.episodes_of(deps, device_id), insight.forecasts_of(deps, device_id)
     names, odd = [row.metric for row in series], insight.troubles(episodes)
@@ -71,6 +72,7 @@ def device(
         from_ms=now_ms - length, to_ms=now_ms, suspects=going_on,
         log=[(t, level, text) for t, level, _, text in log], muted=silence.over_device(deps, found),
         settings=remote.settings_of(found), orders=_orders(deps, device_id, now_ms), log_levels=SEVERITIES,
+        serviced=serviced,
     )  # fmt: skip
 
 

@@ -101,6 +101,21 @@ def test_a_rise_is_told_with_how_many_faults_it_came_before_and_how_often_it_cam
     assert known.of(replace(RISE, peak=1.2), roster) is None  # and what is weak is nothing
 
 
+def test_a_fault_that_is_taken_back_came_after_nothing() -> None:
+    roster, known = fleet(6, ("current",)), Precedents()
+    for number in range(4):
+        known.note([replace(RISE, device_id=DeviceId(f"d{number}"))], START_MS, roster)
+        known.failed(f"d{number}", START_MS + HOUR_MS, "pump", roster)
+    known = Precedents.restore(known.snapshot())
+    known.taken_back("d0", START_MS + HOUR_MS, roster)
+    known.taken_back("d0", START_MS + HOUR_MS, roster)  # once is enough
+
+    precedent = known.of(RISE, roster)
+
+    assert precedent is not None
+    assert (precedent.before, precedent.failures, precedent.idle) == (3, 3, 1)
+
+
 def test_two_faults_are_no_precedent_and_what_lies_too_far_back_came_before_none() -> None:
     roster, known = fleet(4, ("current",)), Precedents()
     for number in range(2):

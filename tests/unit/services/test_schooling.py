@@ -12,7 +12,7 @@ import pytest
 import rules
 from gateway.errors import TryLater
 from gateway.ledger import registry
-from gateway.model import Block, Device, DeviceId, Roster
+from gateway.model import Block, Device, DeviceId, Label, Roster
 from gateway.services import schooling
 from gateway.services.judgement import Judgement
 from gateway.services.recording import open_recording
@@ -137,6 +137,12 @@ def test_a_device_under_an_alarm_waits(grown_up) -> None:
     assert list(judgement.engine.habits.champion) == [1]
 
 
+def label(device_id: str, outcome: str, opened_ms: int, at_ms: int, before_ms: int | None = None) -> Label:
+    return Label(
+        number=1, device_id=device_id, opened_ms=opened_ms, at_ms=at_ms, outcome=outcome, before_ms=before_ms
+    )  # fmt: skip
+
+
 def test_what_rules_episodes_and_people_suspect_is_not_learned_and_what_they_clear_is(grown_up) -> None:
     judgement, _ = grown_up
     now = judgement.engine.now_ms
@@ -146,12 +152,28 @@ def test_what_rules_episodes_and_people_suspect_is_not_learned_and_what_they_cle
         return int(judgement.engine.doubts(1).cover(hours).sum())
 
     before = suspected()
-    judgement.told("d1", "confirmed", now - DAY, now)
+    judgement.told(label("d1", "confirmed", now - DAY, now))
     assert suspected() >= before + 6 * 24
     assert judgement.outlook._kept.failures.tolist() == [[1, now]]
-    judgement.told("d1", "false_alarm", now - 20 * DAY, now)
+    judgement.told(label("d1", "false_alarm", now - 20 * DAY, now))
     assert suspected() == 0
-    judgement.told("gone", "confirmed", now - DAY, now)
+    judgement.told(label("gone", "confirmed", now - DAY, now))
+
+
+def test_a_confirmation_that_is_corrected_is_no_failure_and_one_that_is_said_again_is_one(grown_up) -> None:
+    judgement, _ = grown_up
+    now = judgement.engine.now_ms
+    judgement.told(label("d1", "confirmed", now - DAY, now))
+    judgement.told(label("d1", "confirmed", now - DAY, now + HOUR, before_ms=now))
+    assert judgement.outlook._kept.failures.tolist() == [[1, now + HOUR]]
+
+    judgement.told(label("d1", "no_fault_found", now - DAY, now + DAY, before_ms=now + HOUR))
+
+    assert judgement.outlook._kept.failures.size == 0
+    assert judgement.outlook.lesson(now + 90 * DAY).examples.left.min() == np.inf
+    assert judgement.engine.logs.ahead._failures == []
+    hours = np.arange(now - 12 * DAY, now, HOUR)
+    assert not judgement.engine.doubts(1).cover(hours).any()
 
 
 def test_a_lesson_survives_a_restart_and_scores_go_on_the_same(grown_up, tmp_path: Path) -> None:

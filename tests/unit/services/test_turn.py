@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from gateway.errors import TryLater
 from gateway.incidents import TurnOutcome
-from gateway.ledger import casebook, outbox
+from gateway.ledger import casebook, outbox, service
 from gateway.model import Birth, DeviceId, Presence
 from tests.unit.services.house import DAY, HOUR, MINUTE, T0, House, rows
 
@@ -302,6 +302,27 @@ def test_recovery_solves_the_ticket_and_thanks_whom_it_had_warned(house: House) 
     (detail,) = house.tickets()
     assert detail.row.ticket.status == "solved"
     assert [m.template for m in detail.messages] == ["battery_wearing_out", "recovered"]
+
+
+def test_service_records_and_corrected_outcomes_reach_learning_once_over_a_restart(house: House) -> None:
+    house.pass_({0: 60.0}, at=T0)
+    (detail,) = house.tickets()
+    casebook.record_outcome(house.engine, detail.row.ticket.ticket_id, "confirmed", author="mei", now_ms=T0 + HOUR)
+    service.note(house.engine, "d1", "motor", at_ms=T0 + HOUR, failed=True, author="mei", now_ms=T0 + HOUR)
+    service.note(house.engine, "d1", "bolt", at_ms=T0 + HOUR, failed=False, author="mei", now_ms=T0 + HOUR)
+    house.turn.train(wall_ms=T0 + 2 * HOUR)
+
+    kept = house.turn.judgement.outlook._kept
+    assert kept.failures.tolist() == [[0, T0 + HOUR], [1, T0 + HOUR]]
+    assert kept.causes.tolist() == ["heat", "motor"]
+    assert {"service:motor", "service:bolt"} <= set(house.turn.judgement.outlook.features.columns)
+
+    house.turn.save()
+    house.again(wall_ms=T0 + 3 * HOUR)
+    casebook.record_outcome(house.engine, detail.row.ticket.ticket_id, "no_fault_found", author="mei", now_ms=T0 + DAY)
+    house.turn.train(wall_ms=T0 + 2 * DAY)
+
+    assert house.turn.judgement.outlook._kept.failures.tolist() == [[1, T0 + HOUR]]
 
 
 def test_a_device_that_was_revoked_is_judged_no_more_and_its_owner_thanked_for_nothing(house: House) -> None:

@@ -22,6 +22,7 @@ from gateway.web import create_app
 from gateway.web.bundle import read_bundle
 from gateway.web.remote import DesiredSettings, LogLevel, Sensor, state_of
 from gateway.web.silence import at_local
+from gateway.web.words import moment
 from tests.web_site import NOW_MS, Site, seeded
 
 HOUR = 3_600_000
@@ -53,6 +54,37 @@ def test_a_command_is_answered_through_the_api(site: Site, name: str, state: str
 
     assert status == 202
     assert (answered["state"], answered["code"]) == (state, code)
+
+
+def test_service_is_noted_through_the_api_and_on_the_page(site: Site) -> None:
+    status, told = call(site, "POST", "/devices/lock-1001/service", component="motor", at_ms=NOW_MS - HOUR, failed=True)
+    assert (status, told) == (
+        201,
+        [{"component": "motor", "at_ms": NOW_MS - HOUR, "failed": True, "author": "ben"}],
+    )
+    when = f"{moment(NOW_MS - 2 * HOUR):%Y-%m-%dT%H:%M}"
+
+    answer = post(site, "/devices/lock-1001/service", component=" Battery pack", when=when)
+
+    assert answer.status_code == 303
+    _, told = call(site, "GET", "/devices/lock-1001/service", "viewer")
+    assert [(s["component"], s["failed"]) for s in told] == [("motor", True), ("battery_pack", False)]
+    assert "Had failed" in (page := site.client("viewer").get("/devices/lock-1001").text)
+    assert "Note service" not in page  # a viewer's
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "code"),
+    [
+        ({"component": "Main motor"}, 422, "bad_component"),
+        ({"component": "motor", "at_ms": NOW_MS + 1}, 422, "bad_service_time"),
+        ({"component": "motor", "colour": "red"}, 422, "invalid"),
+    ],
+)
+def test_service_that_cannot_be_is_refused(site: Site, given: dict, status: int, code: str) -> None:
+    assert call(site, "POST", "/devices/lock-1001/service", **given)[0] == status
+    assert call(site, "POST", "/devices/lock-1001/service", **given)[1]["code"] == code
+    assert call(site, "POST", "/devices/ghost/service", component="motor")[1]["code"] == "not_found"
 
 
 def test_a_command_to_a_device_that_is_away_waits_and_then_is_void(site: Site) -> None:
