@@ -142,7 +142,7 @@ def take_numbers(connection: Connection, name: str, count: int = 1) -> int:
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:
-    """Bring the schema to `revision`; `base` empties it, `-1` goes one step back. Safe to call at every start.
+    """Bring the schema to `revision`; `base` empties it, `-2` goes two steps back. Safe to call at every start.
 
     Raises:
         ConfigError: `ledger_away`: the database cannot be opened.
@@ -152,7 +152,8 @@ def migrate(engine: Engine, revision: str = "head") -> None:
     try:
         with writing(engine) as connection:
             config.attributes["connection"] = connection
-            (command.downgrade if revision in ("base", "-1") else command.upgrade)(config, revision)
+            back = revision == "base" or revision.startswith("-")
+            (command.downgrade if back else command.upgrade)(config, revision)
     except OperationalError as exc:
         place = engine.url.render_as_string(hide_password=True)
         raise ConfigError("ledger_away", f"{place} cannot be opened: {type(exc.orig).__name__}") from exc
