@@ -20,7 +20,7 @@ from gateway.detect.habits import SETTLING, Habits, Verdict
 from gateway.detect.lesson import Challenger
 from gateway.detect.logs import COLUMNS, PRECURSOR, SESSION, LogState
 from gateway.detect.precedent import Precedent
-from gateway.detect.series import BROAD, DETECTORS, EVIDENCE_ONLY, SUDDEN
+from gateway.detect.series import BROAD, DETECTORS, EVIDENCE_ONLY, PLACED, SUDDEN, climbing
 from gateway.detect.shared import Shared
 from gateway.detect.silence import SILENCE, overdue
 from gateway.detect.surprise import DeviceScores
@@ -80,10 +80,13 @@ class Engine:
         prior.give(self.shared.priors, self._tables, self.roster, unheard, now_ms)
         samples, fresh = pace(self._tables["series.pace"], block.series, block.t_ms, block.value)
         late = block.late[fresh]
+        climbs = climbing(self.roster)[self.roster.series_metric[samples.series]]
         highest, sudden, broad = np.zeros((3, len(samples)))
         turns: list[Turned] = []
         for detector in self.settings.detectors:
             score = detector.step(self._tables[f"series.{detector.name}"], samples)
+            if detector.name in PLACED:
+                score[climbs] = 0.0
             if detector.name in BROAD:
                 sudden += SUDDEN.get(detector.name, 0.0) * score
                 broad += BROAD[detector.name] * score

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from scipy.special import gammaln, ndtr
 
 from gateway.detect.detector import State
+from gateway.detect.series import climbing
 from gateway.model import Flags, Floats, Integers, Roster
 
 LEAST = 8  # settled devices of a type on other versions: fewer are no comparison
 LEAST_MARKED = 3  # devices that moved alike: two may be chance or one household
 RARE = 1e-5  # a score of 1.0: with a test an hour on each of three versions less than one in ten years of a fleet
 MOST_EXACT = 2_000  # marked devices up to which the distribution is exact
-RESTARTED = ("uptime_s",)  # what every update moves, beside counters (`*_total`), by the restart that it needs
 
 Marks = NDArray[np.int8]
 
@@ -88,7 +88,7 @@ def _outcomes(roster: Roster, moved: Marks, settled: Flags) -> tuple[Flags, Flag
     Outcomes: each metric above and below its own past, and anything unusual at all.
     """
     metrics, devices = len(roster.metrics), len(roster.devices)
-    steady = np.array([not (m.endswith("_total") or m in RESTARTED) for m in roster.metrics], np.bool_)
+    steady = ~climbing(roster)  # which any update moves, by the restart that it needs
     metric, device = roster.series_metric, roster.series_device
     used = settled & steady[metric] if metrics else settled
     marks, judged = np.zeros((devices, 2 * metrics + 1), np.bool_), np.zeros(devices, np.bool_)

@@ -195,6 +195,19 @@ def test_one_device_that_shifts_while_its_cohort_stays_does_alarm() -> None:
     assert len(level) <= 4  # 100 days of series: two false alarms are promised
 
 
+def test_a_counter_that_climbs_as_ever_is_no_drift_and_one_that_climbs_faster_is_told() -> None:
+    steps = np.random.default_rng(0).poisson(2.0, (1, 30 * DAY)).astype(float)
+    steps[0, 28 * DAY :] += 60.0
+    given = np.cumsum(steps, axis=1)
+
+    found = play(Engine(fleet(1, ("jams_total",))), given)
+
+    assert not [e for e in found if e.detector in ("level", "drift", "rhythm")]
+    last = START_MS + 28 * 24 * HOUR_MS
+    assert [e for e in found if e.detector == "variance" and e.onset_ms >= last]
+    assert len([e for e in found if e.onset_ms < last]) <= 2
+
+
 def play_from(engine: Engine, given: np.ndarray, first: int) -> list[Episode]:
     return [episode for findings in advances(engine, given, first) for episode in findings.opened]
 
