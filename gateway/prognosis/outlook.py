@@ -23,9 +23,9 @@ from gateway.model import Block, Floats, Forecast, Integers, Roster
 from gateway.prognosis import prior
 from gateway.prognosis.attention import Attention
 from gateway.prognosis.calibration import Coverage
+from gateway.prognosis.courses import Courses
 from gateway.prognosis.features import Features, Rows
 from gateway.prognosis.growth import Growth
-from gateway.prognosis.intake import Intake
 from gateway.prognosis.kept import Kept
 from gateway.prognosis.lesson import KINDS, Learned, Lesson
 from gateway.prognosis.pack import packed, unpacked
@@ -59,7 +59,7 @@ class Outlook:
         self._told = Told()
         self._growth, self._now_ms = Growth(horizon_ms), 0
         self._roster = Roster()
-        self._intake, self._attention = Intake(self.features), Attention(horizon_ms)
+        self._courses, self._attention = Courses(self.features), Attention(horizon_ms)
         self._looked_ms = -1
         self._replaced = 0
         self._newest: Rows = np.empty((0, 0), np.float32)  # (devices, features) of the last look at each
@@ -78,7 +78,7 @@ class Outlook:
         self._roster, self._now_ms = roster, now_ms
         self._grow(roster, now_ms)
         self._growth.advance(block, roster)
-        course, t_ms, value, owner = self._intake.read(block, roster, codes)
+        course, t_ms, value, owner = self._courses.read(block, roster, codes)
         self._attention.hear(owner, t_ms)
         due = now_ms - self._looked_ms >= self.horizon_ms // LOOKS
         device = self._attention.waiting(now_ms) if due else np.empty(0, np.int64)
@@ -86,7 +86,7 @@ class Outlook:
         if due:
             noted = now_ms * NOTED // self.horizon_ms != self._looked_ms * NOTED // self.horizon_ms
             self._looked_ms = now_ms
-            self._look(device, np.column_stack([self._intake.of_model[device], rows]), now_ms)
+            self._look(device, np.column_stack([self._courses.of_model[device], rows]), now_ms)
             if self._left is not None and noted:
                 every = np.arange(len(self._attention))
                 self._told.tell(every, now_ms, TimeLeft(*(self._column(name) for name in DAYS)))
@@ -157,7 +157,7 @@ class Outlook:
         self._use(learned)
         if self._prior is not None and len(self._serviced()) > 1:
             gauges = [name.removesuffix(".z_short").removeprefix("metric:") for name, _ in self._prior.gauges]
-            self._intake.follow_shifts(gauges)
+            self._courses.follow_shifts(gauges)
 
     def _use(self, learned: Learned) -> None:
         self._prior, self.model, self._left, self.parts = learned.usual, learned.model, learned.left, learned.parts
@@ -270,7 +270,7 @@ class Outlook:
             **{f"learned.{name}": array for name, array in learned.items()},
             **{f"growth.{name}": array for name, array in self._growth.snapshot().items()},
             "now_ms": np.array([self._now_ms]),
-            **self.features.snapshot(), **self._kept.snapshot(), **self._intake.snapshot(),
+            **self.features.snapshot(), **self._kept.snapshot(), **self._courses.snapshot(),
             "looked_ms": np.array([self._looked_ms]), "fates": self._attention.held, "newest": self._newest,
             "told": self._told.waiting,
             "held": np.array([self.coverage.held, self.coverage.below, self.coverage.above]),
@@ -290,8 +290,8 @@ class Outlook:
         new.features = Features.restore(snapshot)
         new._roster = roster
         new._kept = Kept.restore(snapshot, new.horizon_ms)
-        new._looked_ms, new._intake = int(snapshot["looked_ms"][0]), Intake(new.features)
-        new._intake.restore(snapshot)
+        new._looked_ms, new._courses = int(snapshot["looked_ms"][0]), Courses(new.features)
+        new._courses.restore(snapshot)
         if "fates" in snapshot:  # a snapshot of an older version has none
             new._attention = Attention(new.horizon_ms, np.array(snapshot["fates"]))
             new._newest = np.array(snapshot["newest"])
@@ -313,7 +313,7 @@ class Outlook:
             revoked = np.flatnonzero([device.revoked for device in roster.devices])
             left = self._attention.present(revoked)
             self.gone(left, np.full(left.size, now_ms))
-        self._intake.grow(roster, replaced=replaced)
+        self._courses.grow(roster, replaced=replaced)
 
     def _look(self, device: Integers, rows: Rows, now_ms: int) -> None:
         """Keep (devices, features) rows, and renew what is said of these devices."""

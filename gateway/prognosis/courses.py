@@ -24,7 +24,7 @@ class Samples(NamedTuple):
     device: Integers
 
 
-class Intake:
+class Courses:
     """The numbers of courses and models, which grow with the roster."""
 
     def __init__(self, features: Features) -> None:
